@@ -1,0 +1,1 @@
+"""dialoom trains Dia: recordings with transcripts in, a model that speaks them out."""

@@ -1,0 +1,97 @@
+"""config.json: our DiaConfig ↔ transformers' dictionary. Pure functions, one the other's inverse."""
+
+from dataclasses import asdict
+from typing import Any
+
+from dialoom.errors import CheckpointError
+from dialoom.model import DecoderConfig, DiaConfig, EncoderConfig, Revision
+from dialoom.sequence import TokenLayout
+
+ARCHITECTURE = "DiaForConditionalGeneration"
+
+
+def to_transformers_config(config: DiaConfig) -> dict[str, Any]:
+    """What transformers' DiaConfig reads. The revision is not in it: it knows only 0626."""
+    layout = config.layout
+    rope = {"rope_theta": config.rope_theta, "rope_type": "default"}
+    shared = {"hidden_act": "silu", "norm_eps": config.norm_eps, "rope_parameters": rope}
+    return {
+        "architectures": [ARCHITECTURE],
+        "model_type": "dia",
+        "is_encoder_decoder": True,
+        "norm_eps": config.norm_eps,
+        "delay_pattern": list(layout.delay_pattern),
+        "encoder_config": {"model_type": "dia_encoder", **shared, **asdict(config.encoder)},
+        "decoder_config": {
+            "model_type": "dia_decoder",
+            **shared,
+            **asdict(config.decoder),
+            "cross_hidden_size": config.encoder.hidden_size,
+            "num_channels": layout.num_channels,
+            "vocab_size": layout.vocab_size,
+            "eos_token_id": layout.eos_id,
+            "pad_token_id": layout.pad_id,
+            "bos_token_id": layout.bos_id,
+        },
+    }
+
+
+def from_transformers_config(data: dict[str, Any], *, revision: Revision) -> DiaConfig:
+    """Inverse of `to_transformers_config`; the revision comes from elsewhere.
+
+    Raises:
+        CheckpointError: the dictionary is not a Dia configuration, or names a variant that Dia
+            does not have.
+    """
+    if data.get("model_type") != "dia":
+        raise CheckpointError(
+            f"config.json is of model_type {data.get('model_type')!r}, expected 'dia'"
+        )
+    try:
+        encoder, decoder = dict(data["encoder_config"]), dict(data["decoder_config"])
+        _refuse_variants(encoder, decoder)
+        eos_id = int(decoder["eos_token_id"])
+        return DiaConfig(
+            encoder=EncoderConfig(**_fields_of(EncoderConfig, encoder)),
+            decoder=DecoderConfig(**_fields_of(DecoderConfig, decoder)),
+            layout=TokenLayout(
+                delay_pattern=tuple(data["delay_pattern"]),
+                codebook_size=eos_id,
+                eos_id=eos_id,
+                pad_id=int(decoder["pad_token_id"]),
+                bos_id=int(decoder["bos_token_id"]),
+                vocab_size=int(decoder["vocab_size"]),
+            ),
+            revision=revision,
+            norm_eps=float(decoder.get("norm_eps", 1e-5)),
+            rope_theta=float((decoder.get("rope_parameters") or {}).get("rope_theta", 1e4)),
+        )
+    except (KeyError, TypeError) as error:
+        raise CheckpointError(f"config.json is no complete Dia configuration: {error}") from None
+    except ValueError as error:
+        raise CheckpointError(f"config.json: {error}") from None
+
+
+def _fields_of(kind: type, data: dict[str, Any]) -> dict[str, int]:
+    return {name: int(data[name]) for name in kind.__dataclass_fields__ if name in data}
+
+
+def _refuse_variants(encoder: dict[str, Any], decoder: dict[str, Any]) -> None:
+    """What transformers' configuration could say and Dia's mathematics here does not cover."""
+    for name, part in (("encoder_config", encoder), ("decoder_config", decoder)):
+        activation = part.get("hidden_act", "silu")
+        rope_type = (part.get("rope_parameters") or {}).get("rope_type", "default")
+        if activation != "silu":
+            raise CheckpointError(f"config.json: {name}.hidden_act is {activation!r}, Dia has 'silu'")
+        if rope_type != "default":
+            raise CheckpointError(
+                f"config.json: {name}.rope_parameters.rope_type is {rope_type!r}, Dia has 'default'"
+            )
+    channels = decoder.get("num_channels")
+    if decoder.get("cross_hidden_size", encoder.get("hidden_size")) != encoder.get("hidden_size"):
+        raise CheckpointError(
+            f"config.json: cross_hidden_size {decoder.get('cross_hidden_size')} is not the encoder's "
+            f"hidden_size {encoder.get('hidden_size')}"
+        )
+    if channels is not None and int(channels) < 1:
+        raise CheckpointError(f"config.json: num_channels is {channels}, at least 1 is needed")

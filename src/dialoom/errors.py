@@ -1,0 +1,66 @@
+"""Everything that dialoom raises on purpose.
+
+    DialoomError                    caught in one place, the command line
+    └── UserError                   the person can mend it: exit status 2, one line, no traceback
+        ├── AudioError              a file that is no audio, is empty, silent or too short
+        ├── TextError               a transcript that is missing, empty or does not fit
+        ├── CodecError              an unknown codec, codes of another codec, damaged codec weights
+        ├── DataError               a source or corpus that cannot be read or does not match
+        ├── RecipeError             a setting that is unknown or out of range
+        ├── CheckpointError         a model that is damaged, incomplete or does not say what it is
+        ├── GenerationError         a request to speak that cannot be met
+        ├── MissingExtraError       an optional dependency that is not installed
+        └── TrainingDiverged        the loss or its gradients stopped being numbers
+
+Whoever raises a UserError writes the whole sentence: what, where, which value, what to do.
+Broken invariants inside the library are asserts, not members of this tree.
+"""
+
+
+class DialoomError(Exception):
+    """Root of the tree."""
+
+
+class UserError(DialoomError):
+    """A person can mend this; the message is one line that says how."""
+
+
+class AudioError(UserError):
+    """Audio that cannot be used."""
+
+
+class TextError(UserError):
+    """Text that cannot be used."""
+
+
+class CodecError(UserError):
+    """A codec that cannot be loaded, or codes that it did not make."""
+
+
+class DataError(UserError):
+    """A source or corpus that cannot be used."""
+
+
+class RecipeError(UserError):
+    """A setting that cannot be used."""
+
+
+class CheckpointError(UserError):
+    """A model directory or file that cannot be used."""
+
+
+class GenerationError(UserError):
+    """A request to speak that cannot be met."""
+
+
+class MissingExtraError(UserError):
+    """An optional dependency is missing."""
+
+    def __init__(self, package: str, *, extra: str, purpose: str) -> None:
+        super().__init__(
+            f"{purpose} needs the package '{package}': run  pip install 'dialoom[{extra}]'"
+        )
+
+
+class TrainingDiverged(UserError):
+    """Training cannot go on because its numbers are not finite."""

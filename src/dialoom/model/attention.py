@@ -1,0 +1,137 @@
+"""Self- and cross-attention. Dia scales scores by 1.0, not by 1/√E: its weights carry the scale.
+
+Shapes: B batch, T query steps, S text bytes, H query heads, G key/value heads, E head size.
+"""
+
+from dataclasses import dataclass
+
+import torch.nn.functional as F
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+
+from dialoom.model.rope import RotaryTable, rotate
+
+ATTENTION_SCALE = 1.0
+
+
+@dataclass(frozen=True)
+class KeyValues:
+    """Projected keys and values, both (B, G, S, E)."""
+
+    keys: Float[Tensor, "B G S E"]
+    values: Float[Tensor, "B G S E"]
+
+
+@dataclass
+class SelfAttentionCache:
+    """Keys and values of the steps decoded so far, in buffers of the full length (B, G, T_max, E)."""
+
+    keys: Float[Tensor, "B G Tmax E"]
+    values: Float[Tensor, "B G Tmax E"]
+    length: int = 0
+
+    def append(self, new: KeyValues) -> KeyValues:
+        """Writes the new steps behind the old ones and returns all of them."""
+        end = self.length + new.keys.shape[2]
+        self.keys[:, :, self.length : end] = new.keys
+        self.values[:, :, self.length : end] = new.values
+        self.length = end
+        return KeyValues(self.keys[:, :, :end], self.values[:, :, :end])
+
+
+def _split_heads(x_BTD: Float[Tensor, "B T D"], head_dim: int) -> Float[Tensor, "B H T E"]:
+    return x_BTD.unflatten(-1, (-1, head_dim)).transpose(1, 2)
+
+
+def _merge_heads(x_BHTE: Float[Tensor, "B H T E"]) -> Float[Tensor, "B T D"]:
+    return x_BHTE.transpose(1, 2).flatten(-2)
+
+
+class _Projections(nn.Module):
+    """The four projections that self- and cross-attention have in common, under Dia's names."""
+
+    def __init__(
+        self, hidden_size: int, context_size: int, *, heads: int, kv_heads: int, head_dim: int
+    ) -> None:
+        super().__init__()
+        self.head_dim = head_dim
+        self.shares_keys = heads != kv_heads
+        self.q_proj = nn.Linear(hidden_size, heads * head_dim, bias=False)
+        self.k_proj = nn.Linear(context_size, kv_heads * head_dim, bias=False)
+        self.v_proj = nn.Linear(context_size, kv_heads * head_dim, bias=False)
+        self.o_proj = nn.Linear(heads * head_dim, hidden_size, bias=False)
+
+    def queries(
+        self, x_BTD: Float[Tensor, "B T D"], rope: RotaryTable | None
+    ) -> Float[Tensor, "B H T E"]:
+        q_BHTE = _split_heads(self.q_proj(x_BTD), self.head_dim)
+        return q_BHTE if rope is None else rotate(q_BHTE, rope)
+
+    def keys_values(self, x_BSD: Float[Tensor, "B S D"], rope: RotaryTable | None) -> KeyValues:
+        """Projects the sequence that is attended to."""
+        keys = _split_heads(self.k_proj(x_BSD), self.head_dim)
+        values = _split_heads(self.v_proj(x_BSD), self.head_dim)
+        return KeyValues(keys if rope is None else rotate(keys, rope), values)
+
+    def attend(
+        self,
+        q_BHTE: Float[Tensor, "B H T E"],
+        context: KeyValues,
+        *,
+        mask: Bool[Tensor, "B 1 #T S"] | None = None,
+        is_causal: bool = False,
+    ) -> Float[Tensor, "B T D"]:
+        out_BHTE = F.scaled_dot_product_attention(
+            q_BHTE,
+            context.keys,
+            context.values,
+            attn_mask=mask,
+            is_causal=is_causal,
+            scale=ATTENTION_SCALE,
+            enable_gqa=self.shares_keys,
+        )
+        projected: Tensor = self.o_proj(_merge_heads(out_BHTE))
+        return projected
+
+
+class SelfAttention(_Projections):
+    """Attention of a sequence onto itself, with RoPE."""
+
+    def __init__(self, hidden_size: int, *, heads: int, kv_heads: int, head_dim: int) -> None:
+        super().__init__(
+            hidden_size, hidden_size, heads=heads, kv_heads=kv_heads, head_dim=head_dim
+        )
+
+    def forward(
+        self,
+        x_BTD: Float[Tensor, "B T D"],
+        rope: RotaryTable,
+        mask: Bool[Tensor, "B 1 #T T"] | None,
+        *,
+        is_causal: bool = False,
+    ) -> Float[Tensor, "B T D"]:
+        return self.attend(
+            self.queries(x_BTD, rope), self.keys_values(x_BTD, rope), mask=mask, is_causal=is_causal
+        )
+
+    def decode(
+        self, x_BTD: Float[Tensor, "B T D"], rope: RotaryTable, cache: SelfAttentionCache
+    ) -> Float[Tensor, "B T D"]:
+        """The next steps: one after any number, or several at the very start."""
+        num_steps = x_BTD.shape[1]
+        assert num_steps == 1 or cache.length == 0, "several steps can only open a cache"
+        context = cache.append(self.keys_values(x_BTD, rope))
+        return self.attend(self.queries(x_BTD, rope), context, is_causal=num_steps > 1)
+
+
+class CrossAttention(_Projections):
+    """Attention of the audio onto the text; with RoPE in the April 2025 revision only."""
+
+    def forward(
+        self,
+        x_BTD: Float[Tensor, "B T D"],
+        text: KeyValues,
+        mask: Bool[Tensor, "B 1 1 S"] | None,
+        rope: RotaryTable | None,
+    ) -> Float[Tensor, "B T D"]:
+        return self.attend(self.queries(x_BTD, rope), text, mask=mask)
