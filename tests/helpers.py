@@ -9,7 +9,7 @@ from dialoom.sequence import TokenLayout
 def small_config(
     revision: Revision = Revision.JUNE_2025, layout: TokenLayout | None = None
 ) -> DiaConfig:
-    """Two layers each; grouped keys, and heads × head_dim ≠ width, so that no axis hides another."""
+    """Two layers each; grouped keys and heads × head_dim ≠ width, so no axis hides another."""
     return DiaConfig(
         encoder=EncoderConfig(
             num_hidden_layers=2,

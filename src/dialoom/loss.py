@@ -55,7 +55,7 @@ def channel_loss(
 
     Args:
         logits_BTCV: row t predicts step t + 1.
-        targets_BTC: that step, IGNORE_INDEX where it is BOS or PAD. Code 0 is a code like any other.
+        targets_BTC: that step; IGNORE_INDEX where it is BOS or PAD. Code 0 is a code like others.
         eos_id: the id whose sums are kept apart as well.
         channel_weights: w_c; None for all 1.
     """

@@ -1,6 +1,6 @@
-"""config.json: our DiaConfig ↔ transformers' dictionary. Pure functions, one the other's inverse."""
+"""config.json: our DiaConfig ↔ transformers' dictionary. Pure functions, inverse to each other."""
 
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from typing import Any
 
 from dialoom.errors import CheckpointError
@@ -73,7 +73,8 @@ def from_transformers_config(data: dict[str, Any], *, revision: Revision) -> Dia
 
 
 def _fields_of(kind: type, data: dict[str, Any]) -> dict[str, int]:
-    return {name: int(data[name]) for name in kind.__dataclass_fields__ if name in data}
+    names = (field.name for field in fields(kind))
+    return {name: int(data[name]) for name in names if name in data}
 
 
 def _refuse_variants(encoder: dict[str, Any], decoder: dict[str, Any]) -> None:
@@ -82,7 +83,9 @@ def _refuse_variants(encoder: dict[str, Any], decoder: dict[str, Any]) -> None:
         activation = part.get("hidden_act", "silu")
         rope_type = (part.get("rope_parameters") or {}).get("rope_type", "default")
         if activation != "silu":
-            raise CheckpointError(f"config.json: {name}.hidden_act is {activation!r}, Dia has 'silu'")
+            raise CheckpointError(
+                f"config.json: {name}.hidden_act is {activation!r}, Dia has 'silu'"
+            )
         if rope_type != "default":
             raise CheckpointError(
                 f"config.json: {name}.rope_parameters.rope_type is {rope_type!r}, Dia has 'default'"
@@ -90,8 +93,8 @@ def _refuse_variants(encoder: dict[str, Any], decoder: dict[str, Any]) -> None:
     channels = decoder.get("num_channels")
     if decoder.get("cross_hidden_size", encoder.get("hidden_size")) != encoder.get("hidden_size"):
         raise CheckpointError(
-            f"config.json: cross_hidden_size {decoder.get('cross_hidden_size')} is not the encoder's "
-            f"hidden_size {encoder.get('hidden_size')}"
+            f"config.json: cross_hidden_size {decoder.get('cross_hidden_size')} is not the "
+            f"encoder's hidden_size {encoder.get('hidden_size')}"
         )
     if channels is not None and int(channels) < 1:
         raise CheckpointError(f"config.json: num_channels is {channels}, at least 1 is needed")

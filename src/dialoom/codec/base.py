@@ -55,7 +55,7 @@ class Codes:
 
 @runtime_checkable
 class Codec(Protocol):
-    """Waveform ↔ Codes. `encode` takes any rate and resamples; `decode` returns the codec's rate."""
+    """Waveform ↔ Codes. `encode` resamples what it is given; `decode` returns the codec's rate."""
 
     @property
     def spec(self) -> CodecSpec: ...

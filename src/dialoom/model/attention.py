@@ -24,7 +24,7 @@ class KeyValues:
 
 @dataclass
 class SelfAttentionCache:
-    """Keys and values of the steps decoded so far, in buffers of the full length (B, G, T_max, E)."""
+    """Keys and values of the steps so far, in buffers of the full length (B, G, T_max, E)."""
 
     keys: Float[Tensor, "B G Tmax E"]
     values: Float[Tensor, "B G Tmax E"]
@@ -40,7 +40,7 @@ class SelfAttentionCache:
 
 
 def _split_heads(x_BTD: Float[Tensor, "B T D"], head_dim: int) -> Float[Tensor, "B H T E"]:
-    return x_BTD.unflatten(-1, (-1, head_dim)).transpose(1, 2)
+    return x_BTD.view(*x_BTD.shape[:-1], -1, head_dim).transpose(1, 2)
 
 
 def _merge_heads(x_BHTE: Float[Tensor, "B H T E"]) -> Float[Tensor, "B T D"]:

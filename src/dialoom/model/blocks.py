@@ -20,7 +20,7 @@ class RMSNorm(nn.Module):
 
 
 class FeedForward(nn.Module):
-    """SwiGLU (Shazeer, arXiv 2002.05202): down(up(x) · silu(gate(x))), gate and up in one matrix."""
+    """SwiGLU (Shazeer, arXiv 2002.05202): down(up(x) · silu(gate(x))), gate and up as one."""
 
     def __init__(self, hidden_size: int, intermediate_size: int) -> None:
         super().__init__()

@@ -16,7 +16,7 @@ from dialoom.sequence import cross_mask
 
 @dataclass(frozen=True)
 class TextContext:
-    """What every decoder layer attends to: text states, their mask, and RoPE where a revision has it.
+    """What every decoder layer attends to: text states, their mask, RoPE where a revision has it.
 
     Attributes:
         states: (B, S, De) of the encoder, whose width De is not the decoder's.
@@ -50,18 +50,16 @@ class MultiChannelEmbedding(nn.Module):
     def __init__(self, num_channels: int, vocab_size: int, hidden_size: int) -> None:
         super().__init__()
         self.embed = nn.Embedding(num_channels * vocab_size, hidden_size)
-        self.register_buffer(
-            "offsets", torch.arange(num_channels) * vocab_size, persistent=False
-        )
+        self.register_buffer("offsets", torch.arange(num_channels) * vocab_size, persistent=False)
 
     def forward(self, audio_BTC: Int[Tensor, "B T C"]) -> Float[Tensor, "B T D"]:
         rows = (audio_BTC + self.offsets).flatten(0, 1)
         summed = F.embedding_bag(rows, self.embed.weight, mode="sum")
-        return summed.unflatten(0, audio_BTC.shape[:2])
+        return summed.view(*audio_BTC.shape[:2], -1)
 
 
 class DecoderLayer(nn.Module):
-    """Self-attention, cross-attention and feed-forward, each behind a norm and added to its input."""
+    """Self-attention, cross-attention, feed-forward: each behind a norm, added to its input."""
 
     def __init__(self, config: DiaConfig) -> None:
         super().__init__()
@@ -116,7 +114,8 @@ class DecoderLayer(nn.Module):
     ) -> Float[Tensor, "B T D"]:
         normed = self.pre_ca_norm(x_BTD)
         x_BTD = x_BTD + self.cross_attention(normed, text, text_mask, rope_queries)
-        return x_BTD + self.mlp(self.pre_mlp_norm(x_BTD))
+        out_BTD: Tensor = x_BTD + self.mlp(self.pre_mlp_norm(x_BTD))
+        return out_BTD
 
 
 class Decoder(nn.Module):

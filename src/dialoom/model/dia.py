@@ -58,4 +58,4 @@ class DiaModel(nn.Module):
     def head(self, hidden_BTD: Float[Tensor, "B T D"]) -> Float[Tensor, "B T C V"]:
         """Decoder states → logits."""
         logits: Tensor = self.logits_dense(hidden_BTD)
-        return logits.unflatten(-1, (self.config.layout.num_channels, -1))
+        return logits.view(*logits.shape[:-1], self.config.layout.num_channels, -1)

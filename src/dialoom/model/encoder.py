@@ -34,7 +34,8 @@ class EncoderLayer(nn.Module):
         mask: Bool[Tensor, "B 1 1 S"] | None,
     ) -> Float[Tensor, "B S D"]:
         x_BSD = x_BSD + self.self_attention(self.pre_sa_norm(x_BSD), rope, mask)
-        return x_BSD + self.mlp(self.post_sa_norm(x_BSD))
+        out_BSD: Tensor = x_BSD + self.mlp(self.post_sa_norm(x_BSD))
+        return out_BSD
 
 
 class Encoder(nn.Module):

@@ -1,8 +1,8 @@
 """The delay pattern and its inverse: frames ↔ decoder steps.
 
-Channel c is `delay[c]` steps late, so that each channel is predicted knowing the coarser channels of
-the same frame. For a clip of F frames, frame f of channel c stands at step 1 + f + delay[c]; before
-it is BOS, at step 1 + F + delay[c] is EOS, after it PAD: F + max(delay) + 2 steps in all.
+Channel c is `delay[c]` steps late, so that each channel is predicted knowing the coarser channels
+of the same frame. For a clip of F frames, frame f of channel c stands at step 1 + f + delay[c];
+before it is BOS, at step 1 + F + delay[c] is EOS, after it PAD: F + max(delay) + 2 steps in all.
 
 `build_delay_indices` and `apply_audio_delay` are the names under which Dia's users know the
 operation (nari-labs/dia, transformers' DiaProcessor); `delay_codes` and `undelay_codes` are what
@@ -37,7 +37,7 @@ def apply_audio_delay(
     bos_id: int,
     pad_id: int,
 ) -> Int[Tensor, "*B T C"]:
-    """Shifts every channel by its delay; entries from before the first row are BOS, after it PAD."""
+    """Shifts every channel by its delay; what lies before the first row is BOS, behind it PAD."""
     num_steps = audio_BTC.shape[-2]
     indices_TC = indices_TC.to(audio_BTC.device)
     rows = indices_TC.clamp(0, num_steps - 1).expand(audio_BTC.shape)
@@ -75,7 +75,7 @@ def delay_codes(
 
 
 def undelay_codes(steps_TC: Int[Tensor, "T C"], layout: TokenLayout) -> Int[Tensor, "F C"]:
-    """Inverse of `delay_codes`: the frames of which every channel is a code, up to the first that is not.
+    """Inverse of `delay_codes`: the frames up to the first of which some channel is no code.
 
     So it also takes a stream that stopped without EOS: frames that the delay leaves unfinished are
     no part of the result.

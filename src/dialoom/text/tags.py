@@ -121,7 +121,9 @@ def _plain_bytes(text: str) -> list[int]:
     try:
         ids = list(text.encode("utf-8"))
     except UnicodeEncodeError as error:
-        raise TextError(f"the text holds half a surrogate pair at character {error.start}") from None
+        raise TextError(
+            f"the text holds half a surrogate pair at character {error.start}"
+        ) from None
     for position, byte in enumerate(ids):
         if byte < 32 and byte not in _TEXT_CONTROLS:
             raise TextError(
@@ -135,6 +137,4 @@ def _spell_ranges(values: frozenset[int]) -> str:
     ordered = sorted(values)
     starts = [v for v in ordered if v - 1 not in values]
     ends = [v for v in ordered if v + 1 not in values]
-    return ", ".join(
-        f"{a}" if a == b else f"{a}-{b}" for a, b in zip(starts, ends, strict=True)
-    )
+    return ", ".join(f"{a}" if a == b else f"{a}-{b}" for a, b in zip(starts, ends, strict=True))

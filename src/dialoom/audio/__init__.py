@@ -1,0 +1,26 @@
+"""Files ↔ Waveform: reading, down-mix, resampling, writing."""
+
+from dialoom.audio.read import (
+    AUDIO_SUFFIXES,
+    MAX_SAMPLE_RATE_HZ,
+    MIN_SAMPLE_RATE_HZ,
+    SILENCE_PEAK,
+    AudioFileError,
+    read_audio,
+    write_audio,
+)
+from dialoom.audio.resample import RESAMPLER, resample
+from dialoom.audio.waveform import Waveform
+
+__all__ = [
+    "AUDIO_SUFFIXES",
+    "MAX_SAMPLE_RATE_HZ",
+    "MIN_SAMPLE_RATE_HZ",
+    "RESAMPLER",
+    "SILENCE_PEAK",
+    "AudioFileError",
+    "Waveform",
+    "read_audio",
+    "resample",
+    "write_audio",
+]

@@ -1,0 +1,64 @@
+"""The files that let transformers' AutoProcessor read and write for our checkpoint."""
+
+from pathlib import Path
+from typing import Any
+
+from dialoom.checkpoint.store import write_json
+from dialoom.codec.base import CodecSpec
+from dialoom.model import DiaConfig
+
+_DAC_RATE_HZ, _DAC_HOP = 44_100, 512
+
+
+def write_processor_files(directory: Path, config: DiaConfig, codec: CodecSpec | None) -> None:
+    """Writes the tokenizer always, and the processor where its audio tokenizer exists there.
+
+    transformers' DiaProcessor works with a DAC model alone, so a model of another codec gets no
+    processor: it would decode its codes into noise.
+    """
+    write_json(directory / "tokenizer_config.json", _tokenizer_config(config))
+    if codec is not None and codec.name in ("mini", "mimi"):
+        return
+    name = "descript/dac_44khz" if codec is None else codec.name
+    rate_hz = _DAC_RATE_HZ if codec is None else codec.sample_rate_hz
+    hop_length = _DAC_HOP if codec is None else codec.hop_length
+    feature_extractor = {
+        "feature_extractor_type": "DiaFeatureExtractor",
+        "feature_size": 1,
+        "hop_length": hop_length,
+        "padding_side": "right",
+        "padding_value": 0.0,
+        "return_attention_mask": True,
+        "sampling_rate": rate_hz,
+    }
+    write_json(
+        directory / "processor_config.json",
+        {
+            "processor_class": "DiaProcessor",
+            "audio_tokenizer": {
+                "audio_tokenizer_class": "DacModel",
+                "audio_tokenizer_name_or_path": name,
+            },
+            "feature_extractor": feature_extractor,
+        },
+    )
+    write_json(  # where transformers before 5 looks for it
+        directory / "preprocessor_config.json",
+        {**feature_extractor, "processor_class": "DiaProcessor"},
+    )
+
+
+def _tokenizer_config(config: DiaConfig) -> dict[str, Any]:
+    def added(content: str) -> dict[str, Any]:
+        flags = dict.fromkeys(("lstrip", "rstrip", "single_word", "special"), False)
+        return {"content": content, "normalized": True, **flags}
+
+    return {
+        "added_tokens_decoder": {"0": added("<pad>"), "1": added("[S1]"), "2": added("[S2]")},
+        "max_length": config.encoder.max_position_embeddings,
+        "offset": 0,
+        "pad_token": "<pad>",
+        "processor_class": "DiaProcessor",
+        "tokenizer_class": "DiaTokenizer",
+        "unk_token": "<pad>",
+    }

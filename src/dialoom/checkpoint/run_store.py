@@ -1,0 +1,83 @@
+"""The checkpoints of a run: model directories with what resuming needs inside."""
+
+import re
+import shutil
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from dialoom.checkpoint.info import ModelInfo
+from dialoom.checkpoint.pretrained import write_model_files
+from dialoom.checkpoint.store import atomic_directory, replace_link
+from dialoom.errors import CheckpointError
+from dialoom.model import DiaModel
+
+_STEP_NAME = re.compile(r"step_(\d{8})")
+_STATE = Path("training") / "state.pt"
+
+
+class RunStore:
+    """`RUN_DIR/checkpoints`: `step_00000500/ …`, and the links `last` and `best`."""
+
+    def __init__(self, run_dir: Path, info: ModelInfo, *, keep_last: int) -> None:
+        self.directory = run_dir / "checkpoints"
+        self._info = info
+        self._keep_last = keep_last
+
+    def save(
+        self, model: DiaModel, training_state: dict[str, Any], step: int, *, is_best: bool
+    ) -> Path:
+        """Writes a whole checkpoint, moves the links, and removes what need not be kept."""
+        name = f"step_{step:08d}"
+        with atomic_directory(self.directory / name) as temporary:
+            write_model_files(model, self._info, temporary)
+            (temporary / _STATE).parent.mkdir()
+            torch.save(training_state, temporary / _STATE)
+        replace_link(self.directory / "last", name)
+        if is_best:
+            replace_link(self.directory / "best", name)
+        self._prune()
+        return self.directory / name
+
+    def _prune(self) -> None:
+        steps = sorted(p for p in self.directory.iterdir() if _STEP_NAME.fullmatch(p.name))
+        best = (self.directory / "best").resolve()
+        for path in steps[: -self._keep_last]:
+            if path != best:
+                shutil.rmtree(path)
+
+
+def last_checkpoint(run_dir: Path) -> Path:
+    """The newest whole checkpoint of a run.
+
+    Raises:
+        CheckpointError: there is none.
+    """
+    link = run_dir / "checkpoints" / "last"
+    if not link.exists():
+        raise CheckpointError(
+            f"{run_dir} holds no checkpoint to resume from: start it again without --resume"
+        )
+    return link.resolve()
+
+
+def load_training_state(checkpoint: Path) -> dict[str, Any]:
+    """What `RunStore.save` was given; tensors and plain values only, no code.
+
+    Raises:
+        CheckpointError: it is missing or damaged.
+    """
+    path = checkpoint / _STATE
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError:
+        raise CheckpointError(
+            f"{checkpoint} holds a model without its training state: it can be fine-tuned from "
+            "(model.base), not resumed"
+        ) from None
+    except (RuntimeError, EOFError, ValueError) as error:
+        reason = str(error).splitlines()[0]
+        raise CheckpointError(f"{path} is damaged ({reason}): resume from another step") from None
+    assert isinstance(state, dict)
+    return state

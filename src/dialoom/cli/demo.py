@@ -1,0 +1,16 @@
+"""`dialoom demo`: the main job on the bundled clips."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def demo_command(
+    out: Annotated[Path, typer.Argument(help="Where the demo writes.")] = Path("demo"),
+) -> None:
+    """The whole job in minutes, offline, on a CPU: prepare, train, speak, report."""
+    from dialoom.demo import run_demo
+
+    for line in run_demo(out):
+        typer.echo(line)

@@ -1,0 +1,42 @@
+"""`dialoom`: one command per module; errors that a person can mend are one line and status 2.
+
+The modules of the commands import what they work with when they are called, so that
+`dialoom --help` is there at once.
+"""
+
+import sys
+
+import typer
+
+from dialoom.cli.demo import demo_command
+from dialoom.cli.prepare import prepare_command
+from dialoom.cli.report import report_command
+from dialoom.cli.speak import speak_command
+from dialoom.cli.train import train_command
+from dialoom.errors import UserError
+
+app = typer.Typer(
+    name="dialoom",
+    help="Trains Dia: recordings with transcripts in, a model that speaks them out.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+app.command("demo")(demo_command)
+app.command("prepare")(prepare_command)
+app.command("train")(train_command)
+app.command("speak")(speak_command)
+app.command("report")(report_command)
+
+
+def main() -> None:
+    """Entry point of the command line."""
+    try:
+        app()
+    except UserError as error:
+        typer.echo(f"dialoom: {' '.join(str(error).split())}", err=True)
+        sys.exit(2)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,48 @@
+"""Descript Audio Codec, the codec of Dia, through transformers' DacModel."""
+
+from pathlib import Path
+
+from jaxtyping import Float, Int
+from torch import Tensor
+from transformers import DacModel
+
+from dialoom.codec.base import CodecSpec
+from dialoom.codec.pretrained import PretrainedCodec, load_weights, local_directory
+
+
+class DacCodec(PretrainedCodec):
+    """44.1 kHz, hop 512, 9 codebooks of 1024 in `descript/dac_44khz`.
+
+    The tail is padded as DiaFeatureExtractor pads a single clip, so the codes are those of
+    DiaProcessor.
+    """
+
+    def __init__(self, model: DacModel, spec: CodecSpec, device: str) -> None:
+        super().__init__(spec, device)
+        self._model = model
+
+    @classmethod
+    def load(cls, source: str | Path, device: str = "cpu") -> "DacCodec":
+        """Loads a directory or a Hub id.
+
+        Raises:
+            CodecError: the codec cannot be found or is damaged.
+        """
+        model, content_hash = load_weights(DacModel, local_directory(source), device)
+        spec = CodecSpec(
+            name=str(source),
+            content_hash=content_hash,
+            sample_rate_hz=model.config.sampling_rate,
+            hop_length=model.config.hop_length,
+            num_codebooks=model.config.n_codebooks,
+            codebook_size=model.config.codebook_size,
+        )
+        return cls(model, spec, device)
+
+    def _encode(self, audio_11N: Float[Tensor, "1 1 N"]) -> Int[Tensor, "C F"]:
+        codes_CF: Tensor = self._model.encode(audio_11N).audio_codes[0]
+        return codes_CF
+
+    def _decode(self, codes_1CF: Int[Tensor, "1 C F"]) -> Float[Tensor, "..."]:
+        audio: Tensor = self._model.decode(audio_codes=codes_1CF).audio_values
+        return audio

@@ -1,0 +1,30 @@
+"""Sources → corpus → batches."""
+
+from dialoom.data.batch import Batch, collate, drop_text
+from dialoom.data.clip import Clip, Rejection, SourceClip
+from dialoom.data.corpus import Corpus, CorpusInfo, CorpusWriter, Split, split_of
+from dialoom.data.dataset import DiaDataset
+from dialoom.data.preparation import PrepareOptions, PrepareSummary, ProgressCallback, prepare
+from dialoom.data.sampler import LengthBucketSampler
+from dialoom.data.sources import open_source
+
+__all__ = [
+    "Batch",
+    "Clip",
+    "Corpus",
+    "CorpusInfo",
+    "CorpusWriter",
+    "DiaDataset",
+    "LengthBucketSampler",
+    "PrepareOptions",
+    "PrepareSummary",
+    "ProgressCallback",
+    "Rejection",
+    "SourceClip",
+    "Split",
+    "collate",
+    "drop_text",
+    "open_source",
+    "prepare",
+    "split_of",
+]

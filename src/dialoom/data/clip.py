@@ -1,0 +1,57 @@
+"""The nouns of the data path: a line of a source, a row of a corpus, and what was refused."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from dialoom.codec.base import Codes
+
+
+@dataclass(frozen=True)
+class SourceClip:
+    """One recording with its transcript, before encoding.
+
+    Attributes:
+        id: unique within its source, stable from run to run; decides the split.
+        text: the transcript: as `prepare_text` leaves it.
+        audio: the file.
+        language: such as "en", if known.
+        speaker: the voice's name, if known.
+        source: where the clip comes from, for people: the audio's path within its source.
+    """
+
+    id: str
+    text: str
+    audio: Path
+    language: str | None
+    speaker: str | None
+    source: str
+
+
+@dataclass(frozen=True)
+class Clip:
+    """One row of a corpus: a transcript and the codes of its recording. Fields as in SourceClip."""
+
+    id: str
+    text: str
+    language: str | None
+    speaker: str | None
+    codes: Codes
+    source: str = ""
+
+
+@dataclass(frozen=True)
+class Rejection:
+    """A clip that was left out; one line of rejected.jsonl.
+
+    Attributes:
+        source: which clip: the audio's path, or file:line.
+        reason: the rule it breaks, with the value.
+        remedy: what to do about it.
+    """
+
+    source: str
+    reason: str
+    remedy: str
+
+    def __str__(self) -> str:
+        return f"{self.source}: {self.reason}; {self.remedy}"

@@ -1,0 +1,74 @@
+"""The clips of a split that fit, ready to be batched."""
+
+import numpy as np
+
+from dialoom.codec.base import CodecSpec
+from dialoom.data.clip import Clip
+from dialoom.data.corpus import Corpus, Split, refuse_other_codec
+from dialoom.data.script import text_ids
+from dialoom.errors import DataError
+from dialoom.text import TagTable
+
+
+def max_frames(max_seconds: float, frames_per_second: float) -> int:
+    """Whole frames within a duration; one computed from frames gives those frames back."""
+    return int(max_seconds * frames_per_second + 1e-6)
+
+
+class DiaDataset:
+    """One split of a corpus, as `torch.utils.data.DataLoader` takes it.
+
+    Clips beyond a limit are left out whole and counted, never cut: a clip without its end teaches
+    the model to stop in the middle, and a text without its end teaches it to babble.
+
+    Attributes:
+        lengths: frames of each clip.
+        num_left_out: clips of the split that are beyond a limit.
+    """
+
+    def __init__(
+        self,
+        corpus: Corpus,
+        *,
+        split: Split,
+        max_seconds: float | None = None,
+        max_text_bytes: int | None = None,
+        tags: TagTable | None = None,
+        expect_codec: CodecSpec | None = None,
+    ) -> None:
+        """Chooses the clips; reads no codes.
+
+        Raises:
+            DataError: the corpus was made with another codec, or no clip is left.
+        """
+        if expect_codec is not None:
+            refuse_other_codec(corpus.path, found=corpus.info.codec, expected=expect_codec)
+        self._corpus = corpus
+        candidates = corpus.indices(split)
+        fits = np.ones(len(corpus), dtype=bool)
+        if max_seconds is not None:
+            fits &= corpus.lengths <= max_frames(max_seconds, corpus.info.codec.frames_per_second)
+        if max_text_bytes is not None:
+            sizes = [len(text_ids(*text, tags or TagTable.default())) for text in corpus.texts]
+            fits &= np.array(sizes) <= max_text_bytes
+        self._indices = [i for i in candidates if fits[i]]
+        self.num_left_out = len(candidates) - len(self._indices)
+        self.lengths = [int(corpus.lengths[i]) for i in self._indices]
+        if not self._indices:
+            raise DataError(
+                f"corpus {corpus.path}: of {len(candidates)} clips of split {split!r} none is "
+                f"within max_seconds={max_seconds}, max_text_bytes={max_text_bytes}; raise the "
+                "limits, or prepare it with another --valid-fraction"
+            )
+
+    def __len__(self) -> int:
+        return len(self._indices)
+
+    def __getitem__(self, index: int) -> Clip:
+        return self._corpus[self._indices[index]]
+
+    @property
+    def languages(self) -> list[str]:
+        """Languages of the clips, sorted; clips that name none count for nothing."""
+        texts = self._corpus.texts
+        return sorted({language for i in self._indices if (language := texts[i][1])})

@@ -1,0 +1,119 @@
+"""One Parquet file of a corpus: the columns of a clip, and what made the file.
+
+The file's own metadata carries the codec, the fingerprint of the part of the source that it was
+made from, and the clips of that part which were refused. So a shard is its own proof that it is
+finished: there is no journal beside it that could disagree.
+"""
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from dialoom.codec.base import CodecSpec, Codes
+from dialoom.data.atomic import atomic_path
+from dialoom.data.clip import Clip, Rejection
+from dialoom.errors import DataError
+
+ROWS_PER_GROUP = 16
+"""Clips that are read together, about 150 kB of codes: small, because training reads at random."""
+
+SCHEMA = pa.schema(
+    [
+        ("id", pa.string()),
+        ("text", pa.string()),
+        ("language", pa.string()),
+        ("speaker", pa.string()),
+        ("split", pa.string()),
+        ("duration_s", pa.float64()),
+        ("num_frames", pa.int32()),
+        ("codes", pa.list_(pa.uint16())),
+        ("source", pa.string()),
+    ]
+)
+
+_METADATA_KEY = b"dialoom"
+
+
+@dataclass(frozen=True)
+class ShardInfo:
+    """What a shard's metadata says.
+
+    Attributes:
+        codec: the codec of its codes.
+        fingerprint: hash of the source entries and settings that it was made from.
+        rejections: the entries that did not become clips.
+    """
+
+    codec: CodecSpec
+    fingerprint: str
+    rejections: tuple[Rejection, ...] = ()
+
+
+def shard_name(index: int) -> str:
+    return f"data-{index:05d}.parquet"
+
+
+def shard_paths(corpus: Path) -> list[Path]:
+    """All shards of a directory in the order of their numbers."""
+    return sorted(corpus.glob("data-[0-9][0-9][0-9][0-9][0-9].parquet"))
+
+
+def write_shard(path: Path, clips: Sequence[Clip], splits: Sequence[str], info: ShardInfo) -> None:
+    """Writes a shard whole or not at all.
+
+    Raises:
+        DataError: a clip's codes have another number of codebooks than the codec.
+    """
+    for clip in clips:
+        if clip.codes.num_codebooks != info.codec.num_codebooks:
+            raise DataError(
+                f"clip {clip.id}: {clip.codes.num_codebooks} codebooks, codec {info.codec.name} "
+                f"has {info.codec.num_codebooks}; encode it with that codec"
+            )
+    frames = [clip.codes.num_frames for clip in clips]
+    columns = {
+        "id": [clip.id for clip in clips],
+        "text": [clip.text for clip in clips],
+        "language": [clip.language for clip in clips],
+        "speaker": [clip.speaker for clip in clips],
+        "split": splits,
+        "duration_s": [count / info.codec.frames_per_second for count in frames],
+        "num_frames": frames,
+        "codes": [clip.codes.frames.astype(np.uint16).reshape(-1) for clip in clips],
+        "source": [clip.source for clip in clips],
+    }
+    metadata = {_METADATA_KEY: json.dumps(asdict(info)).encode()}
+    table = pa.table(columns, schema=SCHEMA.with_metadata(metadata))
+    with atomic_path(path) as temporary:
+        pq.write_table(table, temporary, row_group_size=ROWS_PER_GROUP, compression="zstd")
+
+
+def read_shard_info(path: Path) -> ShardInfo:
+    """What the shard says of itself.
+
+    Raises:
+        DataError: the file is damaged or was not written by dialoom.
+    """
+    try:
+        metadata = pq.read_schema(path).metadata or {}
+        values = json.loads(metadata[_METADATA_KEY])
+        return ShardInfo(
+            codec=CodecSpec(**values["codec"]),
+            fingerprint=values["fingerprint"],
+            rejections=tuple(Rejection(**item) for item in values["rejections"]),
+        )
+    except (OSError, pa.ArrowInvalid, KeyError, TypeError, ValueError) as error:
+        raise DataError(
+            f"{path}: damaged, or no shard of dialoom ({type(error).__name__}); remove it and "
+            "run `dialoom prepare` again"
+        ) from error
+
+
+def codes_of_row(flat: "pa.ListScalar", num_codebooks: int) -> Codes:
+    """The codes of one cell: frame-major, (F, C)."""
+    return Codes(flat.values.to_numpy().reshape(-1, num_codebooks))

@@ -1,0 +1,199 @@
+"""Synthesizer: a model, its codec and its tags, ready to speak."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from dialoom.audio.waveform import Waveform
+from dialoom.checkpoint import LoadedModel, ModelInfo, load_pretrained
+from dialoom.codec import Codec, CodecSpec, Codes, load_codec
+from dialoom.errors import CodecError, GenerationError
+from dialoom.generate.decode import Generated, Request, generate_codes
+from dialoom.generate.settings import SamplingSettings
+from dialoom.model import DiaConfig, DiaModel, Revision
+from dialoom.text import TagTable, prepare_text
+
+DEFAULT_CODEC = "descript/dac_44khz"
+"""What a model that names no codec was trained with: Dia's own."""
+
+
+@dataclass(frozen=True)
+class VoicePrompt:
+    """A clip whose voice the speech continues.
+
+    Attributes:
+        waveform: the clip; 5 to 10 s are good.
+        text: exactly what is said in it, with its speaker tags.
+    """
+
+    waveform: Waveform
+    text: str
+
+
+@dataclass(frozen=True)
+class Speech:
+    """What was said.
+
+    Attributes:
+        text: the script.
+        codes: (F, C) frames of the new speech, without the prompt.
+        stopped: the model ended by itself; False where the limit ended it.
+    """
+
+    text: str
+    codes: Codes
+    stopped: bool
+
+
+class Synthesizer:
+    """Script → Speech → Waveform."""
+
+    def __init__(self, model: DiaModel, info: ModelInfo, codec: Codec | None = None) -> None:
+        """Wraps a loaded model.
+
+        Args:
+            model: in evaluation mode, on the device to compute on.
+            info: what the model says of itself: tags and codec.
+            codec: in place of the one that the model names; that is loaded when first needed.
+
+        Raises:
+            CodecError: the codec's geometry or weights are not those the model was trained with.
+        """
+        self.model = model
+        self.info = info
+        self._codec = codec
+        if codec is not None:
+            check_codec(codec.spec, model.config, info)
+
+    @classmethod
+    def load(
+        cls,
+        source: str | Path,
+        *,
+        codec: str | None = None,
+        device: str = "cpu",
+        revision: Revision | None = None,
+    ) -> "Synthesizer":
+        """Loads a model directory, and its codec unless that is only needed later.
+
+        Raises:
+            CheckpointError: the model cannot be used, or does not say its revision.
+            CodecError: the codec cannot be loaded or is another one.
+        """
+        loaded: LoadedModel = load_pretrained(Path(source), revision=revision)
+        given = None if codec is None else load_codec(codec, device=device)
+        return cls(loaded.model.to(device), loaded.info, given)
+
+    @property
+    def codec(self) -> Codec:
+        """The model's codec, loaded on first use."""
+        if self._codec is None:
+            name = DEFAULT_CODEC if self.info.codec is None else self.info.codec.name
+            codec = load_codec(name, device=str(self.model.logits_dense.weight.device))
+            check_codec(codec.spec, self.model.config, self.info)
+            self._codec = codec
+        return self._codec
+
+    @property
+    def tags(self) -> TagTable:
+        return self.info.tags
+
+    def speak(
+        self,
+        text: str,
+        settings: SamplingSettings | None = None,
+        *,
+        prompt: VoicePrompt | None = None,
+        language: str | None = None,
+    ) -> Waveform:
+        """Speaks a script.
+
+        Args:
+            text: with `[S1]` and `[S2]`; without any, the first speaker says it.
+            settings: sampling; None for the defaults.
+            prompt: a voice to continue.
+            language: puts the language's tag in front.
+
+        Raises:
+            TextError: the text is empty or holds control bytes.
+            GenerationError: the text or the prompt does not fit the model, or nothing was said.
+        """
+        speech = self.synthesize([text], settings, prompt=prompt, language=language)[0]
+        if speech.codes.num_frames == 0:
+            raise GenerationError("the model ended before it said anything: try another --seed")
+        return self.codec.decode(speech.codes)
+
+    def synthesize(
+        self,
+        texts: list[str],
+        settings: SamplingSettings | None = None,
+        *,
+        prompt: VoicePrompt | None = None,
+        language: str | None = None,
+        on_step: Callable[[int, int], None] | None = None,
+    ) -> list[Speech]:
+        """`speak` for several texts at once, as codes; row i draws with seed + i."""
+        settings = settings or SamplingSettings()
+        prompt_codes = None
+        if prompt is not None:
+            if not prompt.text.strip():
+                raise GenerationError("a voice prompt needs its transcript: give --prompt-text")
+            frames = self.codec.encode(prompt.waveform).frames
+            prompt_codes = torch.from_numpy(frames.astype(np.int64))
+        requests = [
+            Request(
+                self.tags.encode(_script(text, prompt), language=language),
+                prompt_codes,
+                seed=settings.seed + row,
+            )
+            for row, text in enumerate(texts)
+        ]
+        max_frames = self._max_frames(settings)
+        results = generate_codes(
+            self.model, requests, settings, max_frames=max_frames, on_step=on_step
+        )
+        return [_speech(text, result) for text, result in zip(texts, results, strict=True)]
+
+    def max_steps(self, settings: SamplingSettings) -> int:
+        """Decoder steps that speech without a prompt takes at most."""
+        config = self.model.config
+        frames = self._max_frames(settings)
+        limit = config.decoder.max_position_embeddings
+        return limit if frames is None else min(limit, config.layout.num_steps(frames))
+
+    def _max_frames(self, settings: SamplingSettings) -> int | None:
+        if settings.max_seconds is None:
+            return None
+        spec = self.info.codec or self.codec.spec
+        return max(1, round(settings.max_seconds * spec.frames_per_second))
+
+
+def check_codec(spec: CodecSpec, config: DiaConfig, info: ModelInfo) -> None:
+    """Refuses a codec that cannot be the model's.
+
+    Raises:
+        CodecError: other geometry, or other weights than those that the model names.
+    """
+    layout = config.layout
+    if (spec.num_codebooks, spec.codebook_size) != (layout.num_channels, layout.codebook_size):
+        raise CodecError(
+            f"codec '{spec.name}' has {spec.num_codebooks} codebooks of {spec.codebook_size}, the "
+            f"model {layout.num_channels} of {layout.codebook_size}: use the codec of its training"
+        )
+    if info.codec is not None and info.codec.content_hash != spec.content_hash:
+        raise CodecError(
+            f"codec '{spec.name}' has other weights than the '{info.codec.name}' that the model "
+            "was trained with: its codes would be noise"
+        )
+
+
+def _script(text: str, prompt: VoicePrompt | None) -> str:
+    script = prepare_text(text)
+    return script if prompt is None else f"{prepare_text(prompt.text)} {script}"
+
+
+def _speech(text: str, result: Generated) -> Speech:
+    return Speech(text, Codes(result.codes.numpy().astype(np.uint16)), result.stopped)

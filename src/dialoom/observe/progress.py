@@ -1,0 +1,99 @@
+"""How far long work is: a bar on a terminal, a plain line now and then in a log.
+
+Both write to standard error, so that a command's result alone stands on standard output.
+"""
+
+import time
+from typing import Protocol, runtime_checkable
+
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
+from rich.progress import Progress as RichProgress
+
+LOG_EVERY_S = 15.0
+"""Seconds between the lines of a log."""
+
+
+@runtime_checkable
+class Progress(Protocol):
+    """What the one who works tells the one who waits."""
+
+    def update(self, step: int, text: str = "") -> None:
+        """So many steps are done; `text` says how it goes."""
+        ...
+
+    def note(self, message: str) -> None:
+        """A line that stays."""
+        ...
+
+    def close(self) -> None: ...
+
+
+def open_progress(title: str, *, total_steps: int, console: Console | None = None) -> Progress:
+    """A bar if the console (standard error if None) is a terminal, lines otherwise."""
+    console = console or Console(stderr=True)
+    if console.is_terminal:
+        return TerminalProgress(title, total_steps=total_steps, console=console)
+    return LogProgress(title, total_steps=total_steps, console=console)
+
+
+def format_seconds(seconds: float) -> str:
+    """42 s · 3 min 05 s · 2 h 07 min."""
+    whole = max(0, round(seconds))
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02d} s"
+    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
+
+
+class TerminalProgress:
+    """A bar that redraws itself; notes scroll by above it."""
+
+    def __init__(self, title: str, *, total_steps: int, console: Console) -> None:
+        self._progress = RichProgress(
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=24),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[text]}"),
+            console=console,
+        )
+        self._task = self._progress.add_task(escape(title), total=total_steps, text="")
+        self._progress.start()
+
+    def update(self, step: int, text: str = "") -> None:
+        self._progress.update(self._task, completed=step, text=escape(text))
+
+    def note(self, message: str) -> None:
+        self._progress.console.print(message, markup=False, highlight=False)
+
+    def close(self) -> None:
+        self._progress.stop()
+
+
+class LogProgress:
+    """The first and the last step, and a line every `every_s` seconds between them."""
+
+    def __init__(
+        self, title: str, *, total_steps: int, console: Console, every_s: float = LOG_EVERY_S
+    ) -> None:
+        self._title = title
+        self._total_steps = total_steps
+        self._console = console
+        self._every_s = every_s
+        self._next_s = 0.0
+
+    def update(self, step: int, text: str = "") -> None:
+        now = time.monotonic()
+        if now < self._next_s and step < self._total_steps:
+            return
+        self._next_s = now + self._every_s
+        parts = [f"{self._title} {step}/{self._total_steps}", *([text] if text else [])]
+        self.note("  ".join(parts))
+
+    def note(self, message: str) -> None:
+        self._console.print(message, markup=False, highlight=False, soft_wrap=True)
+
+    def close(self) -> None:
+        """Nothing is held open: the console is somebody else's."""

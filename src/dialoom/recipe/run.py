@@ -1,0 +1,242 @@
+"""From a recipe to a trained model: everything is loaded, checked and wired here."""
+
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from dialoom.checkpoint import (
+    LoadedModel,
+    ModelInfo,
+    RunStore,
+    last_checkpoint,
+    load_pretrained,
+    load_training_state,
+)
+from dialoom.data import Batch, Corpus, DiaDataset, LengthBucketSampler, collate
+from dialoom.errors import DataError, RecipeError
+from dialoom.evaluate import write_report
+from dialoom.model import PRESETS, DiaModel, Revision, initialize
+from dialoom.observe import EventRecord, RunObserver
+from dialoom.recipe.probe import SentenceProbe
+from dialoom.recipe.settings import Recipe, load_recipe
+from dialoom.text import TagTable
+from dialoom.train import BatchFeed, Outcome, Trainer, planned_steps, resolve_device
+
+RECIPE_FILE = "recipe.yaml"
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """What a training left behind.
+
+    Attributes:
+        run_dir: metrics, checkpoints, samples and report.
+        outcome: how it ended.
+    """
+
+    run_dir: Path
+    outcome: Outcome
+
+
+def train(
+    recipe: str | Path, overrides: list[str] | None = None, *, resume: Path | None = None
+) -> RunResult:
+    """Trains by a recipe file.
+
+    Args:
+        recipe: path of a YAML recipe.
+        overrides: "section.key=value".
+        resume: directory of a run to go on with; only `train.steps`, `train.epochs` and how often
+            things are done may differ from what it was started with.
+
+    Raises:
+        UserError: anything that a person can mend, before the first step where possible.
+    """
+    path = Path(recipe)
+    settings = load_recipe(path, overrides)
+    run_dir = resume or settings.observe.run_dir or Path("runs") / path.stem
+    return run_recipe(settings, run_dir, resume=resume is not None)
+
+
+def run_recipe(recipe: Recipe, run_dir: Path, *, resume: bool = False) -> RunResult:
+    """Trains by a recipe into a directory, which must be new unless the run is resumed."""
+    checkpoint = last_checkpoint(run_dir) if resume else None
+    if checkpoint is None and run_dir.exists() and any(run_dir.iterdir()):
+        raise RecipeError(
+            f"{run_dir} holds a run already: go on with it by --resume {run_dir}, or give "
+            "observe.run_dir=ANOTHER"
+        )
+    if checkpoint is not None:
+        _check_resumable(recipe, run_dir)
+    device = resolve_device(recipe.train.device)
+    corpus = Corpus.open(recipe.data.corpus)
+    loaded = _load_model(recipe, corpus, checkpoint)
+    datasets = _open_datasets(recipe, corpus, loaded)
+    model = loaded.model.float().to(device)
+    feed, valid_batches = _feeds(recipe, corpus, datasets, loaded)
+    state = None if checkpoint is None else load_training_state(checkpoint)
+    run_dir.mkdir(parents=True, exist_ok=True)
+    (run_dir / RECIPE_FILE).write_text(recipe.to_yaml(), encoding="utf-8")
+    observer = RunObserver.open(
+        run_dir,
+        total_steps=planned_steps(recipe.train, feed.batches_per_epoch),
+        resume_step=None if state is None else int(state["step"]),
+        tensorboard=recipe.observe.tensorboard,
+    )
+    try:
+        _announce(observer, datasets, loaded, step=0 if state is None else int(state["step"]))
+        trainer = Trainer(
+            model,
+            feed,
+            valid_batches,
+            recipe.train,
+            store=RunStore(run_dir, loaded.info, keep_last=recipe.train.keep_last),
+            observer=observer,
+            probe=SentenceProbe.wire(recipe.evaluate, loaded.info, datasets[0], run_dir),
+        )
+        if state is not None:
+            trainer.restore(state)
+        outcome = trainer.run()
+    finally:
+        observer.close()
+    write_report(run_dir)
+    return RunResult(run_dir, outcome)
+
+
+def _load_model(recipe: Recipe, corpus: Corpus, checkpoint: Path | None) -> LoadedModel:
+    """The model to train, with tags, codec and recipe as its checkpoints will tell them."""
+    source = checkpoint or (None if recipe.model.base is None else Path(recipe.model.base))
+    if source is None:
+        config = PRESETS[recipe.model.preset]
+        if recipe.model.revision is Revision.APRIL_2025:
+            raise RecipeError(
+                "model.revision: a new model is of revision 0626; 2025-04 is for bases of that time"
+            )
+        model = DiaModel(config)
+        initialize(model, seed=recipe.train.seed)
+        loaded = LoadedModel(model, ModelInfo())
+    else:
+        revision = None if checkpoint else recipe.model.revision
+        loaded = load_pretrained(source, revision=revision)
+    _check_codec(corpus, loaded)
+    tags = recipe.tag_table(loaded.info.tags)
+    info = ModelInfo(tags, corpus.info.codec, recipe_hash=recipe.content_hash)
+    return LoadedModel(loaded.model, info)
+
+
+def _check_codec(corpus: Corpus, loaded: LoadedModel) -> None:
+    """Codes of another codec would be noise to the model."""
+    layout, spec = loaded.model.config.layout, corpus.info.codec
+    geometry = (layout.num_channels, layout.codebook_size)
+    if (spec.num_codebooks, spec.codebook_size) != geometry:
+        raise DataError(
+            f"corpus {corpus.path}: codec '{spec.name}' has {spec.num_codebooks} codebooks of "
+            f"{spec.codebook_size}, the model speaks {geometry[0]} of {geometry[1]}: prepare the "
+            "corpus with the model's codec"
+        )
+    known = loaded.info.codec
+    if known is not None and known.content_hash != spec.content_hash:
+        raise DataError(
+            f"corpus {corpus.path} was made with another codec ('{spec.name}') than the model "
+            f"speaks ('{known.name}'): prepare it again with --codec {known.name}"
+        )
+
+
+def _open_datasets(
+    recipe: Recipe, corpus: Corpus, loaded: LoadedModel
+) -> tuple[DiaDataset, DiaDataset | None]:
+    """Training clips and, if there are any, validation clips; what the model cannot hold is out."""
+    config, data = loaded.model.config, recipe.data
+    model_frames = config.decoder.max_position_embeddings - config.layout.max_delay - 2
+    model_seconds = model_frames / corpus.info.codec.frames_per_second
+    model_bytes = config.encoder.max_position_embeddings
+    open_split = partial(
+        DiaDataset,
+        corpus,
+        max_seconds=min(data.max_seconds or model_seconds, model_seconds),
+        max_text_bytes=min(data.max_text_bytes or model_bytes, model_bytes),
+        tags=loaded.info.tags,
+    )
+    training = open_split(split="train")
+    if recipe.evaluate.max_valid_clips == 0 or not corpus.indices("valid"):
+        return training, None
+    return training, open_split(split="valid")
+
+
+def _feeds(
+    recipe: Recipe,
+    corpus: Corpus,
+    datasets: tuple[DiaDataset, DiaDataset | None],
+    loaded: LoadedModel,
+) -> tuple[BatchFeed, list[Batch]]:
+    settings, config = recipe.train, loaded.model.config
+    training, validation = datasets
+    to_batch = partial(
+        collate,
+        layout=config.layout,
+        tags=loaded.info.tags,
+        frames_per_second=corpus.info.codec.frames_per_second,
+        max_text_bytes=config.encoder.max_position_embeddings,
+        max_steps=config.decoder.max_position_embeddings,
+    )
+    sampler = LengthBucketSampler(
+        training.lengths,
+        batch_size=settings.batch_size,
+        seed=settings.seed,
+        max_frames=settings.max_frames_per_batch,
+    )
+    feed = BatchFeed(training, sampler, to_batch)
+    if validation is None:
+        return feed, []
+    by_length = sorted(range(len(validation)), key=lambda i: validation.lengths[i])
+    step = max(1, len(by_length) // recipe.evaluate.max_valid_clips)
+    chosen = by_length[::step][: recipe.evaluate.max_valid_clips]
+    size = settings.batch_size
+    groups = [chosen[start : start + size] for start in range(0, len(chosen), size)]
+    return feed, [to_batch([validation[i] for i in group]) for group in groups]
+
+
+def _announce(
+    observer: RunObserver,
+    datasets: tuple[DiaDataset, DiaDataset | None],
+    loaded: LoadedModel,
+    *,
+    step: int,
+) -> None:
+    """What a person wants to know before the first step."""
+    training, validation = datasets
+    valid = "no validation clips" if validation is None else f"{len(validation)} for validation"
+    parts = [
+        f"{'training' if step == 0 else f'going on after step {step}'}: "
+        f"{loaded.model.num_parameters / 1e6:.1f} M parameters, {len(training)} clips, {valid}"
+    ]
+    left_out = training.num_left_out + (0 if validation is None else validation.num_left_out)
+    if left_out:
+        parts.append(f"{left_out} clips are beyond a limit and left out")
+    if untagged := _untagged_languages(training, loaded.info.tags):
+        parts.append(f"no tag for {', '.join(untagged)}: such texts get none (model.tags)")
+    observer.event(EventRecord(step, "; ".join(parts)))
+
+
+def _untagged_languages(dataset: DiaDataset, tags: TagTable) -> list[str]:
+    return [name for name in dataset.languages if f"[{name}]" not in tags.bytes_of_tags]
+
+
+_MAY_CHANGE = frozenset(
+    {"steps", "epochs", "valid_every", "sample_every", "checkpoint_every", "keep_last", "log_every"}
+    | {"device"}
+)
+
+
+def _check_resumable(recipe: Recipe, run_dir: Path) -> None:
+    """A resumed run is the same run: what decides its numbers may not differ."""
+    started = load_recipe(run_dir / RECIPE_FILE)
+    for section in ("model", "data", "train"):
+        before, now = getattr(started, section), getattr(recipe, section)
+        for name in type(before).model_fields:
+            old, new = getattr(before, name), getattr(now, name)
+            if old != new and not (section == "train" and name in _MAY_CHANGE):
+                raise RecipeError(
+                    f"{section}.{name} is {new!r}, the run in {run_dir} was started with {old!r}: "
+                    "put it back, or start a new run from its checkpoint with model.base"
+                )

@@ -1,0 +1,66 @@
+"""Sums of steps → the records that are logged."""
+
+from typing import Any
+
+import torch
+
+from dialoom.loss import LossSums
+from dialoom.observe import TrainRecord, ValidRecord
+from dialoom.train.step import StepResult
+
+
+class Meter:
+    """Averages over the steps since the last record, and watches the speed."""
+
+    def __init__(self, steps_left: int) -> None:
+        self._steps_left = steps_left
+        self._sums: LossSums | None = None
+        self._grad_norm = 0.0
+        self._audio_seconds = 0.0
+        self._seconds = 0.0
+        self._steps = 0
+
+    def add(self, result: StepResult, seconds: float) -> None:
+        """Counts one step that took so long."""
+        self._sums = result.sums if self._sums is None else self._sums + result.sums
+        self._grad_norm += result.grad_norm
+        self._audio_seconds += result.audio_seconds
+        self._seconds += seconds
+        self._steps += 1
+        self._steps_left -= 1
+
+    def record(self, step: int, epoch: float, *, lr: float) -> TrainRecord:
+        """The steps since the last record, which start anew."""
+        assert self._sums is not None, "at least one step was added"
+        record = TrainRecord(
+            step=step,
+            epoch=epoch,
+            **_figures(self._sums),
+            lr=lr,
+            grad_norm=self._grad_norm / self._steps,
+            audio_seconds=self._audio_seconds / self._steps,
+            audio_seconds_per_second=self._audio_seconds / self._seconds,
+            seconds_left=self._steps_left * self._seconds / self._steps,
+        )
+        self._sums = None
+        self._grad_norm = self._audio_seconds = self._seconds = 0.0
+        self._steps = 0
+        return record
+
+
+def valid_record(step: int, sums: LossSums, num_clips: int) -> ValidRecord:
+    """Sums of a validation pass as means."""
+    return ValidRecord(step=step, **_figures(sums), num_clips=num_clips)
+
+
+def _figures(sums: LossSums) -> dict[str, Any]:
+    """Nats and shares per target; NaN where a batch had no such target."""
+    losses_C = (sums.channel_losses_C / sums.channel_targets_C).double()
+    accuracies_C = (sums.channel_correct_C / sums.channel_targets_C).double()
+    return {
+        "loss": float(losses_C.mean()),
+        "loss_channels": tuple(losses_C.tolist()),
+        "accuracy_channels": tuple(accuracies_C.tolist()),
+        "eos_loss": float(torch.true_divide(sums.eos_loss, sums.eos_targets)),
+        "eos_recall": float(torch.true_divide(sums.eos_correct, sums.eos_targets)),
+    }

@@ -1,0 +1,62 @@
+"""What a recipe says under `train`."""
+
+from typing import Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+
+class TrainSettings(BaseModel):
+    """How to train. Field descriptions are the reference of the recipe."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    steps: int | None = Field(default=None, ge=1)
+    """Optimizer steps in all; either this or `epochs`."""
+    epochs: float | None = Field(default=None, gt=0)
+    """Passes over the training clips; either this or `steps`."""
+    batch_size: int = Field(default=4, ge=1)
+    """Clips per micro-batch."""
+    max_frames_per_batch: int | None = Field(default=None, ge=1)
+    """Frames per micro-batch, padding included; bounds memory where clips differ in length."""
+    accumulate: int = Field(default=1, ge=1)
+    """Micro-batches per optimizer step; the gradient is that of one large batch."""
+    lr: float = Field(default=1e-5, gt=0)
+    """Peak learning rate; 1e-5 … 2e-5 for fine-tuning Dia-1.6B."""
+    warmup_steps: int = Field(default=200, ge=0)
+    """Steps in which the rate rises from 0 to `lr`."""
+    schedule: Literal["cosine", "constant"] = "cosine"
+    """How the rate goes on after the warm-up."""
+    final_lr_ratio: float = Field(default=0.1, ge=0, le=1)
+    """Where the cosine ends, as a share of `lr`."""
+    weight_decay: float = Field(default=0.01, ge=0)
+    """AdamW's decay of matrices; norms and embeddings have none."""
+    betas: tuple[float, float] = (0.9, 0.95)
+    """AdamW's averaging of gradients and of their squares."""
+    clip_norm: float = Field(default=1.0, gt=0)
+    """Norm to which the gradient of a step is clipped."""
+    text_dropout: float = Field(default=0.15, ge=0, lt=1)
+    """Share of clips whose text is taken away, so that guidance works."""
+    channel_weights: tuple[float, ...] | None = None
+    """Weight of each channel's loss; none is 1 each. The log is raw always."""
+    precision: Literal["auto", "bf16", "fp32"] = "auto"
+    """bf16 is autocast over fp32 weights; auto takes it where the processor computes in it."""
+    device: str = "auto"
+    """auto is a GPU if there is one."""
+    seed: int = 0
+    """Decides the weights of a new model, the order of clips and which texts are dropped."""
+    valid_every: int = Field(default=200, ge=1)
+    """Steps between validations; there is one before the first step and one after the last."""
+    sample_every: int | None = Field(default=None, ge=1)
+    """Steps between sentences spoken by the model of the moment; none: after the last step only."""
+    checkpoint_every: int = Field(default=500, ge=1)
+    """Steps between checkpoints; there is one after the last step."""
+    keep_last: int = Field(default=2, ge=1)
+    """Checkpoints to keep besides the best."""
+    log_every: int = Field(default=10, ge=1)
+    """Steps between records of the training loss."""
+
+    @model_validator(mode="after")
+    def _one_length(self) -> Self:
+        if (self.steps is None) == (self.epochs is None):
+            raise ValueError("say either `steps` or `epochs`, and not both")
+        return self

@@ -1,0 +1,94 @@
+"""One optimizer step, and one pass over the validation clips."""
+
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from dialoom.data import Batch, drop_text
+from dialoom.loss import LossSums, channel_loss
+from dialoom.model import DiaModel
+
+
+@dataclass(frozen=True)
+class StepResult:
+    """What an optimizer step saw.
+
+    Attributes:
+        sums: over all micro-batches.
+        grad_norm: before clipping.
+        audio_seconds: speech in it, padding not counted.
+        applied: False where the gradient was not finite and the weights were left as they were.
+    """
+
+    sums: LossSums
+    grad_norm: float
+    audio_seconds: float
+    applied: bool
+
+
+def forward_loss(model: DiaModel, batch: Batch, channel_weights: Tensor | None) -> LossSums:
+    """Teacher-forced loss of one micro-batch, as sums."""
+    text_mask_BS = batch.text_mask_BS if batch.has_text_padding else None
+    logits_BTCV = model(batch.text_BS, batch.audio_BTC, text_mask_BS)
+    return channel_loss(
+        logits_BTCV,
+        batch.targets_BTC,
+        eos_id=model.config.layout.eos_id,
+        channel_weights=channel_weights,
+    )
+
+
+def train_step(
+    model: DiaModel,
+    batches: Sequence[Batch],
+    optimizer: torch.optim.Optimizer,
+    *,
+    clip_norm: float,
+    channel_weights: Tensor | None,
+    autocast: AbstractContextManager[None],
+) -> StepResult:
+    """Forward, loss ÷ the step's targets, backward, clip, update.
+
+    The number of targets is known before the first forward pass, so the gradient of many small
+    micro-batches is that of one large batch.
+    """
+    num_channels = model.config.layout.num_channels
+    targets_per_channel = sum(batch.num_targets for batch in batches) / num_channels
+    optimizer.zero_grad(set_to_none=True)
+    total: LossSums | None = None
+    for batch in batches:
+        with autocast:
+            sums = forward_loss(model, batch, channel_weights)
+        (sums.weighted / targets_per_channel).backward()  # type: ignore[no-untyped-call]
+        total = sums.detach() if total is None else total + sums.detach()
+    assert total is not None, "a step needs at least one micro-batch"
+    grad_norm = float(torch.nn.utils.clip_grad_norm_(model.parameters(), clip_norm))
+    is_finite = grad_norm < float("inf")  # False for NaN too
+    if is_finite:
+        optimizer.step()
+    audio_seconds = sum(batch.audio_seconds for batch in batches)
+    return StepResult(total, grad_norm, audio_seconds, applied=is_finite)
+
+
+@torch.no_grad()
+def evaluate_loss(
+    model: DiaModel, batches: Sequence[Batch], autocast: AbstractContextManager[None]
+) -> LossSums:
+    """Loss over the validation clips, texts whole and channels unweighted."""
+    total: LossSums | None = None
+    for batch in batches:
+        with autocast:
+            sums = forward_loss(model, batch.to(model.logits_dense.weight.device), None)
+        total = sums if total is None else total + sums
+    assert total is not None, "there are validation clips"
+    return total
+
+
+def without_some_texts(batch: Batch, probability: float, *, seed: tuple[int, int, int]) -> Batch:
+    """Text dropout for guidance; (seed, step, micro-batch) decide which clips lose their text."""
+    run_seed, step, number = seed
+    generator = torch.Generator().manual_seed((run_seed * 1_000_003 + step) * 1_009 + number)
+    return drop_text(batch, probability, generator)

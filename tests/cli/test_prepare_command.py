@@ -1,0 +1,58 @@
+"""`dialoom prepare` says what it made and what it left out."""
+
+from pathlib import Path
+
+import pytest
+import typer
+from fake_audio import FakeCodec, write_tone
+from typer.testing import CliRunner
+
+from dialoom.cli.prepare import prepare_command
+from dialoom.data import Corpus
+from dialoom.errors import DataError
+
+app = typer.Typer()
+app.command()(prepare_command)
+
+
+@pytest.fixture(autouse=True)
+def _fake_codec(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("dialoom.data.preparation.load_codec", lambda name, device: FakeCodec())
+
+
+def _run(*arguments: str | Path) -> list[str]:
+    result = CliRunner().invoke(app, [str(argument) for argument in arguments])
+    if result.exception is not None:
+        raise result.exception
+    return result.stdout.splitlines()
+
+
+def test_summary(tmp_path: Path) -> None:
+    source, out = tmp_path / "source", tmp_path / "out"
+    for i in range(20):
+        write_tone(source / f"{i:02d}.wav", 0.5).with_suffix(".txt").write_text("text")
+    for i in range(7):
+        write_tone(source / f"bad-{i}.wav")
+    lines = _run(source, out, "--language", "en", "--valid-fraction", "0.2", "--workers", "3")
+    info = Corpus.open(out).info
+    assert (info.num_clips, info.languages, info.valid_fraction) == (20, ("en",), 0.2)
+    assert lines[0] == (
+        f"{out}: 20 clips, 0.00 h ({info.num_train} train, {info.num_valid} valid), codec fake"
+    )
+    assert lines[1] == f"7 rejected, all listed in {out}/rejected.jsonl:"
+    assert lines[2] == "  bad-0.wav: has no transcript; put bad-0.txt or bad-0.lab beside it"
+    assert lines[7:] == ["  … and 2 more"]
+    assert _run(source, out, "--language", "en", "--valid-fraction", "0.2")[1] == (
+        "27 entries were there already and are kept"
+    )
+
+
+def test_says_when_nothing_is_left_to_validate_on(tmp_path: Path) -> None:
+    write_tone(tmp_path / "source/a.wav").with_suffix(".txt").write_text("text")
+    lines = _run(tmp_path / "source", tmp_path / "out", "--valid-fraction", "0")
+    assert lines[1] == "no clip fell to the split valid; a larger --valid-fraction gives some"
+
+
+def test_errors_reach_the_one_place_that_prints_them(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="no such file or directory"):
+        _run(tmp_path / "gone", tmp_path / "out")

@@ -1,0 +1,246 @@
+"""Preparing keeps what is good, lists what is not, and goes on where it was stopped."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+from fake_audio import FAKE_SPEC, FakeCodec, tone, write_tone
+
+from dialoom.audio import Waveform
+from dialoom.codec import Codes
+from dialoom.data import Corpus, PrepareOptions, PrepareSummary, prepare
+from dialoom.errors import DataError
+
+
+def _write_clip(folder: Path, name: str, text: str = "some text", duration_s: float = 0.2) -> Path:
+    number = 200.0 + len(name) + sum(map(ord, name)) % 97
+    path = write_tone(folder / f"{name}.wav", duration_s, frequency_hz=number)
+    path.with_suffix(".txt").write_text(text)
+    return path
+
+
+def _source(tmp_path: Path, number: int = 5) -> Path:
+    for i in range(number):
+        _write_clip(tmp_path / "source", f"clip-{i:02d}", duration_s=0.1 + 0.05 * (i % 4))
+    return tmp_path / "source"
+
+
+def _prepare(source: Path, out: Path, codec: FakeCodec | None = None) -> PrepareSummary:
+    return prepare(source, out, codec=codec or FakeCodec())
+
+
+def _files(path: Path) -> dict[str, bytes]:
+    return {file.name: file.read_bytes() for file in path.iterdir()}
+
+
+@pytest.fixture
+def small_shards(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("dialoom.data.preparation.CLIPS_PER_SHARD", 4)
+
+
+def test_recordings_become_codes(tmp_path: Path) -> None:
+    source = _source(tmp_path)
+    codec = FakeCodec()
+    summary = _prepare(source, tmp_path / "out", codec)
+    corpus = Corpus.open(tmp_path / "out")
+    assert summary.info == corpus.info
+    assert (len(corpus), summary.rejections, summary.num_reused) == (5, (), 0)
+    assert corpus[3].text == "[S1] some text"
+    samples, rate = soundfile.read(source / "clip-03.wav", dtype="float32")
+    expected = codec.encode(Waveform(samples, rate))
+    np.testing.assert_array_equal(corpus[3].codes.frames, expected.frames)
+
+
+def test_any_rate_and_any_channels(tmp_path: Path) -> None:
+    samples = tone(1.0, sample_rate_hz=48_000).samples
+    path = tmp_path / "source/stereo.wav"
+    path.parent.mkdir()
+    soundfile.write(path, np.stack([samples, samples], axis=1), 48_000)
+    path.with_suffix(".txt").write_text("text")
+    _prepare(tmp_path / "source", tmp_path / "out")
+    assert Corpus.open(tmp_path / "out").lengths.tolist() == [50]
+
+
+def test_bad_clips_are_listed_and_the_rest_is_kept(tmp_path: Path) -> None:
+    source = _source(tmp_path, number=2)
+    _write_clip(source, "text").write_text("a text file named .wav")
+    _write_clip(source, "empty").write_bytes(b"")
+    soundfile.write(_write_clip(source, "silent"), np.zeros(1000, np.float32), 16_000)
+    _write_clip(source, "untold").with_suffix(".txt").unlink()
+    _write_clip(source, "wordy", text="x" * 1023)
+    _write_clip(source, "verbose", text="x" * 1022)
+    _write_clip(source, "control", text="beep \x07")
+    write_tone(source / "endless.flac", 62.0).with_suffix(".txt").write_text("on and on")
+    summary = _prepare(source, tmp_path / "out")
+    assert summary.info.num_clips == 3
+    reasons = {rejection.source: rejection.reason for rejection in summary.rejections}
+    assert reasons == {
+        "text.wav": "not readable as audio (Format not recognised)",
+        "empty.wav": "the file is empty (0 bytes)",
+        "silent.wav": "is silent (peak 0.0e+00, below 1e-03 of full scale)",
+        "untold.wav": "has no transcript",
+        "wordy.wav": "transcript has 1025 bytes, the model reads 1024",
+        "control.wav": reasons["control.wav"],
+        "endless.flac": "lasts 62.0 s, the model holds up to 61.1 s",
+    }
+    assert "control byte 7" in reasons["control.wav"]
+    lines = (tmp_path / "out/rejected.jsonl").read_text().splitlines()
+    listed = [json.loads(line) for line in lines]
+    assert len(listed) == summary.info.num_rejected == 7
+    assert all(item["source"] and item["reason"] and item["remedy"] for item in listed)
+
+
+def test_the_longest_clip_is_the_models() -> None:
+    """3072 steps less BOS, EOS and the largest delay; 35.5 s of Dia's codec."""
+    assert PrepareOptions().max_frames == 3072 - 15 - 2
+    assert PrepareOptions(max_steps=100).max_frames == 83
+
+
+@pytest.mark.parametrize(("num_frames", "num_clips"), [(10, 2), (11, 1)])
+def test_a_clip_of_exactly_the_limit_fits(tmp_path: Path, num_frames: int, num_clips: int) -> None:
+    source = _source(tmp_path, number=1)
+    _write_clip(source, "limit", duration_s=num_frames * 0.02)
+    options = PrepareOptions(max_steps=10 + 17)
+    summary = prepare(source, tmp_path / "out", options, codec=FakeCodec())
+    assert summary.info.num_clips == num_clips
+
+
+def test_all_bad_is_an_error(tmp_path: Path) -> None:
+    write_tone(tmp_path / "source/a.wav")
+    with pytest.raises(
+        DataError, match=r"none of 1 entries can be used.*a\.wav: has no tr"
+    ) as caught:
+        _prepare(tmp_path / "source", tmp_path / "out")
+    assert "\n" not in str(caught.value)
+    assert "has no transcript" in (tmp_path / "out/rejected.jsonl").read_text()
+
+
+def test_language_and_speaker_fill_what_the_source_leaves_open(tmp_path: Path) -> None:
+    write_tone(tmp_path / "a.wav")
+    write_tone(tmp_path / "b.wav")
+    (tmp_path / "t.csv").write_text("audio,text,language,speaker\na.wav,x,de,Anna\nb.wav,x,,\n")
+    options = PrepareOptions(language="en", speaker="Bob")
+    prepare(tmp_path / "t.csv", tmp_path / "out", options, codec=FakeCodec())
+    corpus = Corpus.open(tmp_path / "out")
+    assert [(corpus[i].language, corpus[i].speaker) for i in (0, 1)] == [
+        ("de", "Anna"),
+        ("en", "Bob"),
+    ]
+    assert corpus.info.languages == ("de", "en")
+
+
+class _KilledCodec(FakeCodec):
+    def encode(self, waveform: Waveform) -> Codes:
+        if self.num_encoded == 6:
+            raise KeyboardInterrupt
+        return super().encode(waveform)
+
+
+@pytest.mark.usefixtures("small_shards")
+def test_a_killed_run_goes_on_and_makes_the_same_corpus(tmp_path: Path) -> None:
+    source = _source(tmp_path, number=11)
+    (source / "clip-01.wav").write_bytes(b"")
+    _prepare(source, tmp_path / "whole")
+    with pytest.raises(KeyboardInterrupt):
+        _prepare(source, tmp_path / "killed", _KilledCodec())
+    assert sorted(_files(tmp_path / "killed")) == ["data-00000.parquet"]
+    with pytest.raises(DataError, match="unfinished"):
+        Corpus.open(tmp_path / "killed")
+    codec = FakeCodec()
+    summary = _prepare(source, tmp_path / "killed", codec)
+    assert (codec.num_encoded, summary.num_reused) == (7, 4)
+    assert [rejection.source for rejection in summary.rejections] == ["clip-01.wav"]
+    assert _files(tmp_path / "killed") == _files(tmp_path / "whole")
+
+
+@pytest.mark.usefixtures("small_shards")
+def test_repeating_changes_nothing_and_encodes_nothing(tmp_path: Path) -> None:
+    source = _source(tmp_path, number=9)
+    _prepare(source, tmp_path / "out")
+    before = _files(tmp_path / "out")
+    codec = FakeCodec()
+    assert _prepare(source, tmp_path / "out", codec).num_reused == 9
+    assert codec.num_encoded == 0
+    assert _files(tmp_path / "out") == before
+
+
+@pytest.mark.usefixtures("small_shards")
+def test_a_mended_clip_redoes_its_shard_only(tmp_path: Path) -> None:
+    source = _source(tmp_path, number=9)
+    (source / "clip-05.txt").unlink()
+    assert _prepare(source, tmp_path / "out").info.num_clips == 8
+    (source / "clip-05.txt").write_text("mended")
+    codec = FakeCodec()
+    summary = _prepare(source, tmp_path / "out", codec)
+    assert (summary.info.num_clips, summary.rejections) == (9, ())
+    assert codec.num_encoded == 4
+    assert Corpus.open(tmp_path / "out")[5].text == "[S1] mended"
+
+
+@pytest.mark.usefixtures("small_shards")
+def test_a_source_that_shrank_leaves_no_old_shard(tmp_path: Path) -> None:
+    source = _source(tmp_path, number=9)
+    _prepare(source, tmp_path / "out")
+    for i in range(5, 9):
+        (source / f"clip-{i:02d}.wav").unlink()
+    _prepare(source, tmp_path / "out")
+    assert len(Corpus.open(tmp_path / "out")) == 5
+    assert len(list((tmp_path / "out").glob("*.parquet"))) == 2
+
+
+@pytest.mark.usefixtures("small_shards")
+def test_other_settings_are_not_mixed_with_old_shards(tmp_path: Path) -> None:
+    source = _source(tmp_path, number=9)
+    _prepare(source, tmp_path / "out")
+    options = PrepareOptions(valid_fraction=0.5)
+    prepare(source, tmp_path / "out", options, codec=FakeCodec())
+    assert Corpus.open(tmp_path / "out").info.num_valid > 0
+
+
+def test_a_corpus_of_another_codec_is_refused_and_stays(tmp_path: Path) -> None:
+    source = _source(tmp_path)
+    _prepare(source, tmp_path / "out")
+    before = _files(tmp_path / "out")
+    other = FakeCodec(replace(FAKE_SPEC, name="other", content_hash="0" * 64))
+    with pytest.raises(DataError, match=r"were made by codec fake .* not by other") as caught:
+        _prepare(source, tmp_path / "out", other)
+    assert "\n" not in str(caught.value)
+    assert _files(tmp_path / "out") == before
+
+
+@pytest.mark.parametrize("workers", [1, 7])
+def test_workers_do_not_change_the_corpus(tmp_path: Path, workers: int) -> None:
+    source = _source(tmp_path, number=20)
+    _prepare(source, tmp_path / "two")
+    prepare(source, tmp_path / "out", PrepareOptions(workers=workers), codec=FakeCodec())
+    assert _files(tmp_path / "out") == _files(tmp_path / "two")
+
+
+def test_no_workers_are_refused() -> None:
+    with pytest.raises(DataError, match="workers 0: must be at least 1"):
+        PrepareOptions(workers=0)
+
+
+def test_progress_counts_entries_and_rejections(tmp_path: Path) -> None:
+    source = _source(tmp_path, number=3)
+    (source / "clip-01.wav").write_bytes(b"")
+    heard: list[tuple[int, int, int]] = []
+    prepare(
+        source,
+        tmp_path / "out",
+        codec=FakeCodec(),
+        progress=lambda done, total, rejected: heard.append((done, total, rejected)),
+    )
+    assert heard == [(1, 3, 0), (2, 3, 1), (3, 3, 1)]
+
+
+def test_a_defect_of_the_codec_is_not_a_bad_clip(tmp_path: Path) -> None:
+    class BrokenCodec(FakeCodec):
+        def encode(self, waveform: Waveform) -> Codes:
+            raise RuntimeError("a bug")
+
+    with pytest.raises(RuntimeError, match="a bug"):
+        _prepare(_source(tmp_path), tmp_path / "out", BrokenCodec())

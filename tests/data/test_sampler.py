@@ -1,0 +1,45 @@
+"""Every clip once per epoch, similar lengths together, the order a function of seed and epoch."""
+
+import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from dialoom.data import LengthBucketSampler
+
+LENGTHS = st.lists(st.integers(1, 3000), min_size=1, max_size=300)
+
+
+@given(LENGTHS, st.integers(1, 16), st.integers(0, 3), st.none() | st.integers(1, 5000))
+@settings(max_examples=50)
+def test_every_clip_exactly_once(
+    lengths: list[int], batch_size: int, epoch: int, max_frames: int | None
+) -> None:
+    sampler = LengthBucketSampler(lengths, batch_size=batch_size, seed=1, max_frames=max_frames)
+    batches = sampler.epoch_batches(epoch)
+    assert sorted(i for batch in batches for i in batch) == list(range(len(lengths)))
+    for batch in batches:
+        assert 1 <= len(batch) <= batch_size
+        padded = len(batch) * max(lengths[i] for i in batch)
+        assert max_frames is None or padded <= max_frames or len(batch) == 1
+
+
+def test_order_is_a_function_of_seed_and_epoch() -> None:
+    lengths = list(range(1, 101))
+
+    def order(seed: int, epoch: int) -> list[list[int]]:
+        return LengthBucketSampler(lengths, batch_size=4, seed=seed).epoch_batches(epoch)
+
+    sampler = LengthBucketSampler(lengths, batch_size=4, seed=0)
+    sampler.epoch_batches(0)
+    assert sampler.epoch_batches(3) == order(0, 3), "no state between the epochs"
+    assert order(0, 0) != order(0, 1)
+    assert order(0, 0) != order(1, 0)
+
+
+def test_similar_lengths_are_together_in_random_order() -> None:
+    lengths = np.random.default_rng(0).integers(80, 1500, 1000).tolist()
+    batches = LengthBucketSampler(lengths, batch_size=8, seed=0).epoch_batches(0)
+    padded = sum(len(batch) * max(lengths[i] for i in batch) for batch in batches)
+    assert sum(lengths) / padded > 0.95
+    longest = [max(lengths[i] for i in batch) for batch in batches]
+    assert abs(np.corrcoef(longest[:-1], longest[1:])[0, 1]) < 0.3, "batches are shuffled"

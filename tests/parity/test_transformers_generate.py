@@ -1,0 +1,83 @@
+"""Greedy codes are those of transformers' generate, guidance, EOS and voice prompt included."""
+
+import pytest
+import torch
+from helpers import small_model
+from transformers import DiaConfig as TransformersConfig
+from transformers import DiaForConditionalGeneration, DiaTokenizer
+
+from dialoom.checkpoint.transformers_config import to_transformers_config
+from dialoom.generate.decode import Request, generate_codes
+from dialoom.generate.settings import SamplingSettings
+from dialoom.model import DiaModel
+from dialoom.sequence import delay_codes, undelay_codes
+from dialoom.text import TagTable
+
+TEXTS = [
+    "[S1] Hello.",
+    "[S1] How are you? [S2] Fine, thanks! (laughs)",
+    "[S1] Grüß Gott, schöne Füße.",
+    "[S2] one",
+    "[S1] A rather longer sentence, so that the batch has something to pad. [S2] Yes.",
+]
+MAX_STEPS = 300
+"""Theirs forces EOS on channel 0 at step MAX_STEPS - 1: behind MAX_STEPS - 2 frames."""
+
+GREEDY = SamplingSettings(temperature=0, cfg_scale=3.0, top_k=45)
+
+
+def _theirs(ours: DiaModel) -> DiaForConditionalGeneration:
+    theirs = DiaForConditionalGeneration(
+        TransformersConfig.from_dict(to_transformers_config(ours.config))
+    ).eval()
+    theirs.load_state_dict(ours.state_dict())
+    return theirs
+
+
+def _model(eos_gain: float) -> DiaModel:
+    """Small random weights; the larger the gain, the sooner channel 0 says EOS."""
+    ours = small_model(seed=1)
+    with torch.no_grad():
+        ours.logits_dense.weight[1024].mul_(eos_gain)
+    return ours
+
+
+def _their_codes(ours: DiaModel, text: str, prompt: torch.Tensor | None) -> torch.Tensor:
+    layout = ours.config.layout
+    encoded = DiaTokenizer()(text, return_tensors="pt", add_special_tokens=False)
+    codes = torch.empty(0, 9, dtype=torch.long) if prompt is None else prompt
+    delayed_BTC = delay_codes(codes, layout, complete=False)[None]
+    sequences = _theirs(ours).generate(
+        input_ids=encoded["input_ids"],
+        attention_mask=encoded["attention_mask"],
+        decoder_input_ids=delayed_BTC,
+        decoder_attention_mask=torch.ones_like(delayed_BTC[..., 0]),
+        do_sample=False,
+        guidance_scale=3.0,
+        top_k=45,
+        max_length=MAX_STEPS,
+    )
+    return undelay_codes(sequences[0], layout)[codes.shape[0] :]
+
+
+@pytest.mark.parametrize("text", TEXTS)
+def test_greedy_codes_with_guidance_and_their_own_end(text: str) -> None:
+    ours = _model(eos_gain=2.5)
+    expected = _their_codes(ours, text, None)
+    request = Request(TagTable.default().encode(text))
+    actual = generate_codes(ours, [request], GREEDY, max_frames=MAX_STEPS - 2)[0]
+    assert actual.stopped
+    assert 0 < actual.codes.shape[0] < MAX_STEPS - 2
+    assert torch.equal(actual.codes, expected)
+
+
+def test_greedy_codes_with_voice_prompt_and_forced_end() -> None:
+    ours = _model(eos_gain=0.0)
+    prompt = torch.randint(0, 1024, (30, 9), generator=torch.Generator().manual_seed(5))
+    text = "[S1] The prompt says this. [S1] And the model goes on."
+    expected = _their_codes(ours, text, prompt)
+    request = Request(TagTable.default().encode(text), prompt=prompt)
+    actual = generate_codes(ours, [request], GREEDY, max_frames=MAX_STEPS - 2 - 30)[0]
+    assert not actual.stopped
+    assert actual.codes.shape[0] == MAX_STEPS - 2 - 30
+    assert torch.equal(actual.codes, expected)
