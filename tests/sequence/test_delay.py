@@ -28,9 +28,7 @@ def _codes(num_frames: int, num_channels: int, seed: int = 0) -> torch.Tensor:
 
 
 @given(pattern=DELAY_PATTERNS, num_frames=st.integers(0, 60), seed=st.integers(0, 9))
-def test_undelay_restores_the_codes(
-    pattern: tuple[int, ...], num_frames: int, seed: int
-) -> None:
+def test_undelay_restores_the_codes(pattern: tuple[int, ...], num_frames: int, seed: int) -> None:
     layout = TokenLayout(delay_pattern=pattern)
     codes = _codes(num_frames, len(pattern), seed)
     for complete in (True, False):

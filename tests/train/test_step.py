@@ -1,0 +1,153 @@
+"""One optimizer step: how it is cut into micro-batches does not matter."""
+
+from contextlib import nullcontext
+
+import pytest
+import torch
+from helpers import small_model
+from tiny_run import SPEC, write_corpus
+
+from dialoom.data import Batch, Clip, Corpus, collate
+from dialoom.sequence import TokenLayout
+from dialoom.text import TagTable
+from dialoom.train import TrainSettings
+from dialoom.train.optimizer import build_optimizer, learning_rate
+from dialoom.train.step import train_step, without_some_texts
+
+SETTINGS = TrainSettings(steps=100, lr=1e-3, warmup_steps=10, final_lr_ratio=0.1)
+
+
+@pytest.fixture(scope="module")
+def clips(tmp_path_factory: pytest.TempPathFactory) -> list[Clip]:
+    corpus = Corpus.open(write_corpus(tmp_path_factory.mktemp("c") / "corpus", num_clips=6))
+    return [corpus[i] for i in range(len(corpus))]
+
+
+def _batch(clips: list[Clip]) -> Batch:
+    return collate(
+        clips,
+        layout=TokenLayout(),
+        tags=TagTable.default(),
+        frames_per_second=SPEC.frames_per_second,
+    )
+
+
+def _gradients(groups: list[list[Clip]]) -> dict[str, torch.Tensor]:
+    model = small_model().train()
+    train_step(
+        model,
+        [_batch(group) for group in groups],
+        torch.optim.SGD(model.parameters(), lr=0.0),
+        clip_norm=1e9,
+        channel_weights=None,
+        autocast=nullcontext(),
+    )
+    return {name: p.grad for name, p in model.named_parameters() if p.grad is not None}
+
+
+def test_gradient_is_the_same_however_the_batch_is_cut(clips: list[Clip]) -> None:
+    """Existing trainers average averages, so short clips weigh more the smaller the batch."""
+    whole = _gradients([clips])
+    for groups in ([clips[:1], clips[1:]], [[clip] for clip in clips]):
+        parts = _gradients(groups)
+        for name, gradient in whole.items():
+            torch.testing.assert_close(parts[name], gradient, rtol=1e-3, atol=1e-5, msg=name)
+
+
+def test_loss_is_summed_over_channels_and_divided_once(clips: list[Clip]) -> None:
+    """A head that guesses has the gradient norm of Σ_c mean CE, not of one channel's mean."""
+    model = small_model().train()
+    batch = _batch(clips)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.0)
+    result = train_step(
+        model, [batch], optimizer, clip_norm=1e9, channel_weights=None, autocast=nullcontext()
+    )
+    logits = model(batch.text_BS, batch.audio_BTC, batch.text_mask_BS)
+    model.zero_grad()
+    loss = sum(
+        torch.nn.functional.cross_entropy(
+            logits[:, :, channel].flatten(0, 1), batch.targets_BTC[:, :, channel].flatten()
+        )
+        for channel in range(9)
+    )
+    assert isinstance(loss, torch.Tensor)
+    loss.backward()
+    norm = torch.nn.utils.get_total_norm([p.grad for p in model.parameters()])
+    assert result.grad_norm == pytest.approx(norm.item(), rel=1e-3)
+
+
+def test_gradient_is_clipped(clips: list[Clip]) -> None:
+    model = small_model().train()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.0)
+    result = train_step(
+        model,
+        [_batch(clips)],
+        optimizer,
+        clip_norm=0.01,
+        channel_weights=None,
+        autocast=nullcontext(),
+    )
+    norm = torch.nn.utils.get_total_norm([p.grad for p in model.parameters()])
+    assert result.grad_norm > 0.01
+    assert norm.item() == pytest.approx(0.01, rel=1e-3)
+
+
+def test_gradient_that_is_not_finite_leaves_the_weights(clips: list[Clip]) -> None:
+    model = small_model().train()
+    with torch.no_grad():
+        model.logits_dense.weight[5, 5] = torch.inf
+    before = {name: p.clone() for name, p in model.named_parameters()}
+    result = train_step(
+        model,
+        [_batch(clips)],
+        build_optimizer(model, SETTINGS),
+        clip_norm=1.0,
+        channel_weights=None,
+        autocast=nullcontext(),
+    )
+    assert not result.applied
+    assert all(torch.equal(before[name], p) for name, p in model.named_parameters())
+
+
+def test_bf16_autocast_keeps_fp32_weights_and_nearly_the_loss(clips: list[Clip]) -> None:
+    model = small_model().train()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.0)
+    results = [
+        train_step(
+            model, [_batch(clips)], optimizer, clip_norm=1.0, channel_weights=None, autocast=context
+        )
+        for context in (nullcontext(), torch.autocast("cpu", torch.bfloat16))
+    ]
+    exact, rounded = (r.sums.weighted.item() for r in results)
+    assert rounded == pytest.approx(exact, rel=0.01)
+    assert all(p.dtype == p.grad.dtype == torch.float32 for p in model.parameters())
+
+
+def test_learning_rate_warms_up_and_falls() -> None:
+    rates = [learning_rate(step, 100, SETTINGS) for step in range(100)]
+    assert rates[0] == pytest.approx(1e-4)
+    assert rates[9] == rates[10] == max(rates) == pytest.approx(1e-3)
+    assert rates[10:] == sorted(rates[10:], reverse=True)
+    assert learning_rate(100, 100, SETTINGS) == pytest.approx(1e-4)
+
+
+def test_only_linear_maps_decay() -> None:
+    model = small_model()
+    decayed, free = build_optimizer(model, SETTINGS).param_groups
+    assert len(decayed["params"]) + len(free["params"]) == len(list(model.parameters()))
+    assert {id(p) for p in free["params"]} == {
+        id(p) for name, p in model.named_parameters() if "norm" in name or "embed" in name
+    }
+
+
+def test_text_dropout_is_drawn_for_each_clip_and_repeats(clips: list[Clip]) -> None:
+    batch = _batch(clips * 20)
+    dropped = without_some_texts(batch, 0.5, seed=(0, 3, 1))
+    lost = (dropped.text_BS == 0).all(dim=1)
+    assert 0.3 < lost.float().mean() < 0.7
+    assert torch.equal(dropped.text_mask_BS, batch.text_mask_BS)
+    assert torch.equal(dropped.text_BS[~lost], batch.text_BS[~lost])
+    again = without_some_texts(batch, 0.5, seed=(0, 3, 1))
+    assert torch.equal(again.text_BS, dropped.text_BS)
+    for other in ((0, 4, 1), (0, 3, 2), (1, 3, 1)):
+        assert not torch.equal(without_some_texts(batch, 0.5, seed=other).text_BS, dropped.text_BS)
