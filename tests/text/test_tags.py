@@ -21,9 +21,7 @@ def test_decode_is_the_inverse_of_encode(text: str) -> None:
     assert tags.decode(tags.encode(f"[S1] {text} [S2] {text}")) == f"[S1] {text} [S2] {text}"
 
 
-@pytest.mark.parametrize(
-    "text", ["[S1] Hello. [S2] Füße, 日本語! (laughs)", "[S3] no tag", "[[S1]]"]
-)
+@pytest.mark.parametrize("text", ["[S1] Hello. [S2] Füße, 日本! (laughs)", "[S3] no tag", "[[S1]]"])
 def test_ids_equal_dia_tokenizer(text: str) -> None:
     assert TagTable.default().encode(text) == DiaTokenizer()(text)["input_ids"]
 

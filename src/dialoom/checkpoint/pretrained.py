@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -17,9 +18,18 @@ from dialoom.errors import CheckpointError
 from dialoom.model import DiaConfig, DiaModel, Revision
 
 APRIL_MODEL_TYPE = "dia-2025-04"
-"""model_type of April models: transformers has no mathematics for them, so it shall refuse them."""
+"""model_type in config.json of April models."""
 
-_WEIGHTS, _CONFIG, _INFO = "model.safetensors", "config.json", "dialoom.json"
+WEIGHTS_FILES = MappingProxyType(
+    {
+        Revision.JUNE_2025: "model.safetensors",
+        Revision.APRIL_2025: "april-2025.safetensors",
+    }
+)
+"""transformers has no mathematics for April models, and only warns of another model_type: their
+weights stand under a name that it does not look for, so that it refuses them."""
+
+_CONFIG, _INFO = "config.json", "dialoom.json"
 
 
 @dataclass(frozen=True)
@@ -44,14 +54,14 @@ def write_model_files(model: DiaModel, info: ModelInfo, directory: Path) -> None
     write_json(directory / _INFO, to_json(info, config.revision))
     write_processor_files(directory, config, info.codec)
     state = {name: tensor.detach().contiguous() for name, tensor in model.state_dict().items()}
-    save_file(state, directory / _WEIGHTS, metadata={"format": "pt"})
+    save_file(state, directory / WEIGHTS_FILES[config.revision], metadata={"format": "pt"})
 
 
 def load_pretrained(directory: Path, *, revision: Revision | None = None) -> LoadedModel:
     """Reads a dialoom checkpoint or a transformers directory, in the type it was saved in.
 
     Args:
-        directory: holds config.json and model.safetensors.
+        directory: holds config.json and the weights.
         revision: needed where the directory does not say it; must agree where it does.
 
     Raises:
@@ -71,7 +81,8 @@ def load_pretrained(directory: Path, *, revision: Revision | None = None) -> Loa
     config = config_from_json(data, revision=said or revision or Revision.JUNE_2025)
     with torch.device("meta"):
         model = DiaModel(config)
-    load_weights(model, _read_weights(directory / _WEIGHTS), where=str(directory))
+    weights = _read_weights(directory / WEIGHTS_FILES[config.revision])
+    load_weights(model, weights, where=str(directory))
     return LoadedModel(model.eval(), info)
 
 

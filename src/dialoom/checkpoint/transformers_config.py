@@ -50,6 +50,11 @@ def from_transformers_config(data: dict[str, Any], *, revision: Revision) -> Dia
     try:
         encoder, decoder = dict(data["encoder_config"]), dict(data["decoder_config"])
         _refuse_variants(encoder, decoder)
+        if len(data["delay_pattern"]) != int(decoder["num_channels"]):
+            raise CheckpointError(
+                f"config.json has {len(data['delay_pattern'])} delays for "
+                f"{decoder['num_channels']} channels"
+            )
         eos_id = int(decoder["eos_token_id"])
         return DiaConfig(
             encoder=EncoderConfig(**_fields_of(EncoderConfig, encoder)),
@@ -90,11 +95,8 @@ def _refuse_variants(encoder: dict[str, Any], decoder: dict[str, Any]) -> None:
             raise CheckpointError(
                 f"config.json: {name}.rope_parameters.rope_type is {rope_type!r}, Dia has 'default'"
             )
-    channels = decoder.get("num_channels")
     if decoder.get("cross_hidden_size", encoder.get("hidden_size")) != encoder.get("hidden_size"):
         raise CheckpointError(
             f"config.json: cross_hidden_size {decoder.get('cross_hidden_size')} is not the "
             f"encoder's hidden_size {encoder.get('hidden_size')}"
         )
-    if channels is not None and int(channels) < 1:
-        raise CheckpointError(f"config.json: num_channels is {channels}, at least 1 is needed")

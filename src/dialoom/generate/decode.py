@@ -97,14 +97,17 @@ def _decode(
     num_steps = steps_BTC.shape[1]
     cache = _encode_texts(model, requests, guided=guided, num_steps=num_steps)
     stopped_B = torch.zeros_like(ends_B, dtype=torch.bool)
-    filled = _common_prefix(requests)  # steps 0 … filled - 1 need no prediction
-    start = 0
+    prefixes = [_known_steps(request) for request in requests]
+    start, filled = 0, min(prefixes)  # steps 0 … filled - 1 need no prediction
     while filled < num_steps:
         tokens = steps_BTC[:, start:filled]
         hidden = model.decoder.decode(tokens.repeat(2, 1, 1) if guided else tokens, cache)
         logits_BCV = model.head(hidden[:, -1:])[:, 0]
         conditional, unconditional = logits_BCV.chunk(2) if guided else (logits_BCV, None)
-        ids_BC = choose_ids(conditional, unconditional, settings, layout, generators)
+        drawing = [
+            g if filled >= own else None for g, own in zip(generators, prefixes, strict=True)
+        ]
+        ids_BC = choose_ids(conditional, unconditional, settings, layout, drawing)
         steps_BTC[:, filled], stops_B = _next_step(
             ids_BC, steps_BTC[:, filled], filled, (ends_B, delay_C), layout
         )
@@ -156,9 +159,9 @@ def _forced_steps(
     return steps_BTC.to(device)
 
 
-def _common_prefix(requests: Sequence[Request]) -> int:
-    """How many steps every row has in full: BOS and the frames of the shortest prompt."""
-    return 1 + min(0 if r.prompt is None else r.prompt.shape[0] for r in requests)
+def _known_steps(request: Request) -> int:
+    """How many steps are given on all channels: BOS and one for each frame of the prompt."""
+    return 1 if request.prompt is None else 1 + int(request.prompt.shape[0])
 
 
 def _encode_texts(

@@ -3,6 +3,8 @@
 Guidance only chooses which ids stay; the draw is from the conditional distribution over them.
 """
 
+from collections.abc import Sequence
+
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
@@ -31,7 +33,7 @@ def choose_ids(
     unconditional_BCV: Float[Tensor, "B C V"] | None,
     settings: SamplingSettings,
     layout: TokenLayout,
-    generators: list[torch.Generator],
+    generators: Sequence[torch.Generator | None],
 ) -> Int[Tensor, "B C"]:
     """Draws the next id of every channel.
 
@@ -39,7 +41,8 @@ def choose_ids(
     - PAD and BOS never; EOS on channel 0 alone, and there exactly when it is the arg-max;
     - then temperature and nucleus, or the arg-max at temperature 0.
 
-    Each row draws from its own generator, so that its result does not depend on its neighbours.
+    Each row draws from its own generator, so that its result does not depend on its neighbours; a
+    row whose step is given (None) draws nothing.
     """
     guided_BCV = guide(conditional_BCV, unconditional_BCV, settings.cfg_scale)
     top_k = min(settings.top_k or layout.vocab_size, layout.vocab_size)
@@ -90,12 +93,17 @@ def _nucleus(logits_BCK: Float[Tensor, "B C K"], top_p: float) -> Float[Tensor, 
 
 
 def _sample(
-    logits_BCK: Float[Tensor, "B C K"], generators: list[torch.Generator]
+    logits_BCK: Float[Tensor, "B C K"], generators: Sequence[torch.Generator | None]
 ) -> Int[Tensor, "B C"]:
     """A draw by the Gumbel-max rule: arg-max of logits - ln(-ln u), with u uniform."""
     shape = logits_BCK.shape[1:]
     noise = torch.stack(
-        [torch.empty(shape).exponential_(generator=generator) for generator in generators]
+        [
+            torch.ones(shape)
+            if generator is None
+            else torch.empty(shape).exponential_(generator=generator)
+            for generator in generators
+        ]
     )
     return (logits_BCK - noise.to(logits_BCK.device).log()).argmax(dim=-1)
 

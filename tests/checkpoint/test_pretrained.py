@@ -1,0 +1,223 @@
+"""A checkpoint is a transformers directory, says what it is, and is refused if not whole."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from helpers import small_config, small_model
+from hypothesis import given
+from hypothesis import strategies as st
+from safetensors.torch import load_file, save_file
+from tiny_run import SPEC
+from transformers import (
+    AutoProcessor,
+    AutoTokenizer,
+    DacConfig,
+    DacModel,
+    DiaForConditionalGeneration,
+)
+
+from dialoom.checkpoint import ModelInfo, load_pretrained, save_pretrained
+from dialoom.checkpoint.pretrained import config_from_json, config_to_json
+from dialoom.codec.base import CodecSpec
+from dialoom.errors import CheckpointError
+from dialoom.model import PRESETS, DiaConfig, Revision
+from dialoom.sequence import TokenLayout
+from dialoom.text import TagTable
+
+INFO = ModelInfo(TagTable({"[S1]": 1, "[anna]": 20}), SPEC, recipe_hash="abc")
+
+
+def _save(path: Path, revision: Revision = Revision.JUNE_2025) -> Path:
+    save_pretrained(small_model(revision), INFO, path)
+    return path
+
+
+def _edit(path: Path, **changes: Any) -> None:
+    data = json.loads(path.read_text(encoding="utf-8"))
+    path.write_text(json.dumps({**data, **changes}), encoding="utf-8")
+
+
+@pytest.mark.parametrize("revision", list(Revision))
+def test_load_is_the_inverse_of_save(tmp_path: Path, revision: Revision) -> None:
+    loaded = load_pretrained(_save(tmp_path / "model", revision))
+    assert loaded.info == INFO
+    assert loaded.model.config == small_config(revision)
+    expected = small_model(revision).state_dict()
+    for name, tensor in loaded.model.state_dict().items():
+        assert torch.equal(tensor, expected[name]), name
+
+
+def test_loaded_model_computes_and_trains(tmp_path: Path) -> None:
+    """Built on the meta device: buffers that no file holds must be there all the same."""
+    model = load_pretrained(_save(tmp_path / "model")).model
+    text, audio = torch.ones(1, 3, dtype=torch.long), torch.zeros(1, 4, 9, dtype=torch.long)
+    logits = model(text, audio)
+    torch.testing.assert_close(logits, small_model()(text, audio))
+    logits.sum().backward()
+    assert all(parameter.grad is not None for parameter in model.parameters())
+
+
+@torch.no_grad()
+def test_transformers_loads_it_as_it_is(tmp_path: Path) -> None:
+    theirs = DiaForConditionalGeneration.from_pretrained(_save(tmp_path / "model")).eval()
+    text, audio = torch.randint(1, 256, (2, 9)), torch.randint(0, 1027, (2, 14, 9))
+    logits = theirs(input_ids=text, decoder_input_ids=audio).logits
+    expected = small_model()(text, audio)
+    actual = logits.unflatten(0, (2, 9)).transpose(1, 2)
+    assert (actual - expected).abs().max() / expected.abs().max() < 1e-5
+    assert theirs.generation_config.guidance_scale == 3.0
+    tokenizer = AutoTokenizer.from_pretrained(tmp_path / "model")
+    assert tokenizer("[S1] Hä")["input_ids"] == TagTable.default().encode("[S1] Hä")
+
+
+@pytest.mark.filterwarnings("ignore")  # DAC's weight norm
+def test_auto_processor_loads_where_the_codec_is_dac(tmp_path: Path) -> None:
+    DacModel(
+        DacConfig(
+            encoder_hidden_size=8,
+            decoder_hidden_size=32,
+            downsampling_ratios=[2, 4, 8, 8],
+            upsampling_ratios=[8, 8, 4, 2],
+            n_codebooks=9,
+            codebook_dim=4,
+            sampling_rate=44_100,
+        )
+    ).save_pretrained(tmp_path / "dac")
+    spec = CodecSpec(str(tmp_path / "dac"), "0" * 64, 44_100, 512, 9, 1024)
+    save_pretrained(small_model(), ModelInfo(codec=spec), tmp_path / "model")
+    processor = AutoProcessor.from_pretrained(tmp_path / "model")
+    inputs = processor(text=["[S1] Hello."], padding=True, return_tensors="pt")
+    assert inputs["input_ids"].tolist() == [TagTable.default().encode("[S1] Hello.")]
+    assert isinstance(processor.audio_tokenizer, DacModel)
+    assert not (_save(tmp_path / "mini") / "processor_config.json").exists()
+
+
+def test_transformers_refuses_an_april_model(tmp_path: Path) -> None:
+    """It has the mathematics of 0626 alone: it must not load April's weights into them."""
+    with pytest.raises(OSError, match=r"no file named model\.safetensors"):
+        DiaForConditionalGeneration.from_pretrained(_save(tmp_path / "m", Revision.APRIL_2025))
+
+
+def test_directory_of_transformers_is_of_revision_0626(tmp_path: Path) -> None:
+    theirs = DiaForConditionalGeneration.from_pretrained(_save(tmp_path / "model"))
+    theirs.save_pretrained(tmp_path / "theirs")
+    loaded = load_pretrained(tmp_path / "theirs")
+    assert loaded.model.config == small_config()
+    assert loaded.info.codec is None
+
+
+def test_checkpoint_without_revision_is_refused_with_both_choices(tmp_path: Path) -> None:
+    path = _save(tmp_path / "model", Revision.APRIL_2025)
+    (path / "dialoom.json").unlink()
+    with pytest.raises(CheckpointError, match=r"--revision 0626 .* or --revision 2025-04"):
+        load_pretrained(path)
+    loaded = load_pretrained(path, revision=Revision.APRIL_2025)
+    assert loaded.model.config.revision is Revision.APRIL_2025
+    _save(path, Revision.APRIL_2025)
+    _edit(path / "dialoom.json", revision=None)
+    with pytest.raises(CheckpointError, match=r"--revision 0626 .* or --revision 2025-04"):
+        load_pretrained(path)
+
+
+def test_wrong_revision_is_refused(tmp_path: Path) -> None:
+    path = _save(tmp_path / "model")
+    with pytest.raises(CheckpointError, match="says that it is of revision 0626, you say 2025-04"):
+        load_pretrained(path, revision=Revision.APRIL_2025)
+    with pytest.raises(CheckpointError, match="revision '0627' is unknown: take"):
+        Revision.parse("0627")
+
+
+def _drop_tensor(path: Path) -> None:
+    state = load_file(path / "model.safetensors")
+    del state["model.encoder.norm.weight"]
+    save_file(state, path / "model.safetensors")
+
+
+def _add_tensor(path: Path) -> None:
+    state = load_file(path / "model.safetensors")
+    save_file({**state, "lora": torch.zeros(1)}, path / "model.safetensors")
+
+
+def _reshape_tensor(path: Path) -> None:
+    state = load_file(path / "model.safetensors")
+    state["logits_dense.weight"] = state["logits_dense.weight"][:-1]
+    save_file(state, path / "model.safetensors")
+
+
+def _truncate_weights(path: Path) -> None:
+    weights = path / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:1000])
+
+
+DAMAGES = {
+    "missing tensor": (_drop_tensor, r"1 tensors are missing \(first: model.encoder.norm.weight\)"),
+    "extra tensor": (_add_tensor, r"1 are superfluous \(first: lora\)"),
+    "shape": (_reshape_tensor, r"logits_dense.weight has shape \(9251, 64\), config.json asks"),
+    "truncated": (_truncate_weights, "model.safetensors is damaged"),
+    "no weights": (lambda p: (p / "model.safetensors").unlink(), "the model has no weights"),
+    "no config": (lambda p: (p / "config.json").unlink(), "config.json is missing"),
+    "half a config": (lambda p: (p / "config.json").write_text('{"model'), "is it half-written"),
+    "llama": (lambda p: _edit(p / "config.json", model_type="llama"), "expected 'dia'"),
+    "no decoder": (lambda p: _edit(p / "config.json", decoder_config={}), "no complete Dia"),
+    "delays": (
+        lambda p: _edit(p / "config.json", delay_pattern=[0, 1]),
+        "2 delays for 9",
+    ),
+    "newer": (lambda p: _edit(p / "dialoom.json", format_version=2), "format_version is 2"),
+    "tags": (lambda p: _edit(p / "dialoom.json", tags={"[a]": 65}), "belongs to text"),
+    "codec": (lambda p: _edit(p / "dialoom.json", codec={"name": "x"}), "does not fit"),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_damaged_checkpoint_is_refused_in_one_line(tmp_path: Path, damage: str) -> None:
+    path = _save(tmp_path / "model")
+    harm, message = DAMAGES[damage]
+    harm(path)
+    with pytest.raises(Exception, match=message) as caught:
+        load_pretrained(path)
+    assert "\n" not in str(caught.value)
+    assert type(caught.value).__module__ == "dialoom.errors"
+
+
+def test_no_directory_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match="no model at"):
+        load_pretrained(tmp_path / "nothing")
+
+
+def test_failed_save_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fill_disk(*_: object, **__: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    old = _save(tmp_path / "model")
+    monkeypatch.setattr("dialoom.checkpoint.pretrained.save_file", fill_disk)
+    with pytest.raises(OSError, match="No space"):
+        _save(tmp_path / "model")
+    with pytest.raises(OSError, match="No space"):
+        _save(tmp_path / "new")
+    assert [path.name for path in tmp_path.iterdir()] == ["model"]
+    assert load_pretrained(old).info == INFO
+
+
+@given(
+    pattern=st.lists(st.integers(0, 20), max_size=8).map(lambda delays: (0, *delays)),
+    codebook_size=st.integers(1, 2000),
+    revision=st.sampled_from(list(Revision)),
+)
+def test_config_survives_json(
+    pattern: tuple[int, ...], codebook_size: int, revision: Revision
+) -> None:
+    layout = TokenLayout(
+        pattern, codebook_size, codebook_size, codebook_size + 1, codebook_size + 2, 2004
+    )
+    config = DiaConfig(layout=layout, revision=revision)
+    data = json.loads(json.dumps(config_to_json(config)))
+    assert config_from_json(data, revision=revision) == config
+
+
+def test_presets_survive_json() -> None:
+    for config in PRESETS.values():
+        assert config_from_json(config_to_json(config), revision=config.revision) == config

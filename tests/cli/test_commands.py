@@ -1,0 +1,141 @@
+"""The commands as a person types them: results on success, one line and status 2 otherwise."""
+
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+from helpers import small_model
+from tiny_run import SPEC, tiny_recipe, write_base
+
+from dialoom.checkpoint import ModelInfo, save_pretrained
+from dialoom.cli.main import main
+from dialoom.codec import load_codec
+
+
+@dataclass(frozen=True)
+class Result:
+    status: int
+    stdout: str
+    stderr: str
+
+
+Command = Callable[..., Result]
+
+
+@pytest.fixture
+def dialoom(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Command:
+    """Runs the command line in this process, in an empty directory."""
+    monkeypatch.chdir(tmp_path)
+
+    def run(*arguments: str | Path) -> Result:
+        monkeypatch.setattr(sys, "argv", ["dialoom", *map(str, arguments)])
+        with pytest.raises(SystemExit) as caught:
+            main()
+        output = capsys.readouterr()
+        return Result(int(caught.value.code or 0), output.out, output.err)
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def speaker(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small random model that names the bundled codec."""
+    path = tmp_path_factory.mktemp("models") / "model"
+    save_pretrained(small_model(), ModelInfo(codec=load_codec("mini").spec), path)
+    return path
+
+
+def assert_refused(result: Result, message: str) -> None:
+    assert result.status == 2
+    assert result.stderr.startswith("dialoom: ")
+    assert message in result.stderr
+    assert result.stderr.count("\n") == 1
+
+
+def test_speak_writes_audio_and_codes(dialoom: Command, speaker: Path, tmp_path: Path) -> None:
+    result = dialoom(
+        "speak", speaker, "[S1] Hello.", "-o", "a.wav", "--save-codes", "a.npy",
+        "--max-seconds", "0.5", "--temperature", "0",
+    )  # fmt: skip
+    assert result.status == 0, result.stderr
+    codes = np.load(tmp_path / "a.npy")
+    samples, rate = soundfile.read(tmp_path / "a.wav")
+    assert rate == 44_100
+    assert samples.shape == (512 * len(codes),)
+    assert codes.shape[1] == 9
+    assert f"{len(samples) / rate:.2f} s" in result.stdout
+
+
+def test_speak_refuses(dialoom: Command, speaker: Path, tmp_path: Path) -> None:
+    (tmp_path / "text.wav").write_text("no audio")
+    cases = [
+        ([speaker, "[S1] Hi."], "nothing to write: give -o"),
+        (["nowhere", "[S1] Hi.", "-o", "a.wav"], "no model at nowhere"),
+        ([speaker, " ", "-o", "a.wav"], "the text is empty"),
+        ([speaker, "x" * 1025, "-o", "a.wav"], "reads 1 to 1024"),
+        ([speaker, "[S1] Hi.", "-o", "a.wav", "--prompt", "text.wav"], "text.wav"),
+        ([speaker, "[S1] Hi.", "-o", "a.wav", "--temperature", "-1"], "temperature is -1"),
+        ([speaker, "[S1] Hi.", "-o", "a.wav", "--revision", "2025-04"], "you say 2025-04"),
+    ]
+    for arguments, message in cases:
+        assert_refused(dialoom("speak", *arguments), message)
+
+
+def test_model_of_another_codec_is_refused(dialoom: Command, tmp_path: Path) -> None:
+    write_base(tmp_path / "model")
+    result = dialoom("speak", "model", "[S1] Hi.", "-o", "a.wav", "--codec", "mini")
+    assert_refused(result, "has other weights than the 'mini' that the model was trained with")
+
+
+def test_train_then_report(dialoom: Command, tmp_path: Path) -> None:
+    recipe = tiny_recipe(tmp_path, steps=2)
+    (tmp_path / "r.yaml").write_text(recipe.to_yaml(), encoding="utf-8")
+    result = dialoom("train", "r.yaml", "train.log_every=1")
+    assert result.status == 0, result.stderr
+    assert "2 steps done, best validation loss" in result.stdout
+    assert (tmp_path / "runs" / "r" / "report.html").exists()
+    (tmp_path / "runs" / "r" / "report.html").unlink()
+    assert dialoom("report", "runs/r").status == 0
+    assert (tmp_path / "runs" / "r" / "report.html").exists()
+    assert_refused(dialoom("train", "r.yaml"), "holds a run already")
+
+
+def test_train_refuses_unknown_keys(dialoom: Command, tmp_path: Path) -> None:
+    (tmp_path / "r.yaml").write_text("data: {corpus: c}\ntrain: {steps: 1, lrr: 2}")
+    assert_refused(dialoom("train", "r.yaml"), "train.lrr is unknown")
+    (tmp_path / "r.yaml").write_text("data: {corpus: c}\ntrain: {steps: 1}")
+    assert_refused(dialoom("train", "r.yaml"), "corpus c")
+
+
+def test_demo_refuses_a_directory_that_is_in_use(dialoom: Command, tmp_path: Path) -> None:
+    (tmp_path / "demo").mkdir()
+    (tmp_path / "demo" / "thesis.txt").touch()
+    assert_refused(dialoom("demo"), "demo is not empty")
+
+
+def test_help_imports_no_torch() -> None:
+    code = (
+        "import sys; sys.argv = ['dialoom', '--help']\n"
+        "from dialoom.cli.main import main\n"
+        "try: main()\n"
+        "except SystemExit: pass\n"
+        "assert 'torch' not in sys.modules and 'transformers' not in sys.modules"
+    )
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
+    for command in ("demo", "prepare", "train", "speak", "report"):
+        assert command in result.stdout
+
+
+def test_spec_of_the_tiny_corpus_has_dias_geometry() -> None:
+    mini = load_codec("mini").spec
+    assert (SPEC.sample_rate_hz, SPEC.hop_length, SPEC.num_codebooks, SPEC.codebook_size) == (
+        mini.sample_rate_hz, mini.hop_length, mini.num_codebooks, mini.codebook_size,
+    )  # fmt: skip
