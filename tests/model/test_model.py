@@ -141,3 +141,21 @@ def test_initialization_draws_every_matrix() -> None:
     initialize(model, seed=0)
     for name, parameter in model.named_parameters():
         assert parameter.ndim == 1 or parameter.isfinite().all(), name
+
+
+def test_initialization_scales_with_depth_and_makes_up_for_the_scale_of_attention() -> None:
+    """A 1.5 B Dia with plain Xavier weights diverged: what adds to the residual starts smaller."""
+    model = DiaModel(small_config())
+    initialize(model, seed=0)
+    layer = model.decoder.layers[0]
+    expected = {
+        "self_attention.q_proj": 64**-0.5 * 24**-0.25,
+        "self_attention.k_proj": 64**-0.5 * 24**-0.25,
+        "self_attention.v_proj": 64**-0.5,
+        "self_attention.o_proj": 96**-0.5 / 6**0.5,
+        "cross_attention.o_proj": 48**-0.5 / 6**0.5,
+        "mlp.gate_up_proj": 64**-0.5,
+        "mlp.down_proj": 128**-0.5 / 6**0.5,
+    }
+    for name, std in expected.items():
+        assert layer.get_submodule(name).weight.std().item() == pytest.approx(std, rel=0.1), name
