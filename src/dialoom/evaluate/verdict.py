@@ -16,8 +16,8 @@ BY_HEART_LOSS = 1.0
 OVERFIT_RISE = 0.15
 """Nats over its best by which a validation loss has turned."""
 
-RECENT_STEPS = 20
-"""One step's figures are noise; "now" is the mean of this many."""
+RECENT_SHARE = 0.05
+"""A single record is noise: "now" is the mean over this share of them, and of three at least."""
 
 
 @dataclass(frozen=True)
@@ -70,8 +70,9 @@ def figures(metrics: RunMetrics) -> tuple[Figure, ...]:
 
 
 def recent_mean(values: Sequence[float]) -> float:
-    """Mean of the last RECENT_STEPS values, without those that are not numbers."""
-    recent = [value for value in values[-RECENT_STEPS:] if math.isfinite(value)]
+    """Mean of the last RECENT_SHARE of the values, without those that are not numbers."""
+    count = max(3, round(RECENT_SHARE * len(values)))
+    recent = [value for value in values[-count:] if math.isfinite(value)]
     return sum(recent) / len(recent) if recent else math.nan
 
 
