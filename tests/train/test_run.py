@@ -13,7 +13,6 @@ from dialoom.checkpoint import load_pretrained
 from dialoom.errors import CheckpointError, DataError, RecipeError, TrainingDiverged
 from dialoom.observe import read_metrics
 from dialoom.recipe import Recipe, load_recipe, run_recipe
-from dialoom.train.step import StepResult
 from dialoom.train.trainer import MAX_SKIPPED_STEPS, Trainer
 
 
@@ -39,31 +38,35 @@ def test_run_leaves_what_the_design_says(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("accumulate", [1, 2])
-def test_resumed_run_ends_in_the_same_bits(tmp_path: Path, accumulate: int) -> None:
-    straight = tiny_recipe(tmp_path, accumulate=accumulate)
-    run_recipe(straight, tmp_path / "straight")
-    halfway = tiny_recipe(tmp_path, accumulate=accumulate, checkpoint_every=1)
+@pytest.mark.parametrize("during", ["_advance", "_validate"])
+def test_resumed_run_ends_in_the_same_bits(tmp_path: Path, accumulate: int, during: str) -> None:
+    """SIGTERM in the third step, or in the validation behind it; no checkpoint is due there."""
+    recipe = tiny_recipe(tmp_path, accumulate=accumulate, checkpoint_every=4)
+    run_recipe(recipe, tmp_path / "straight")
+    original = getattr(Trainer, during)
+
+    def interrupt(self: Trainer, *arguments: object) -> object:
+        result = original(self, *arguments)
+        if self.step == 3:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return result
+
     with pytest.MonkeyPatch.context() as patch:
-        advance = Trainer._advance
-
-        def advance_and_interrupt(self: Trainer, batches: object) -> StepResult:
-            result = advance(self, batches)  # type: ignore[arg-type]
-            if self.step == 3:
-                os.kill(os.getpid(), signal.SIGTERM)
-            return result
-
-        patch.setattr(Trainer, "_advance", advance_and_interrupt)
-        stopped = run_recipe(halfway, tmp_path / "halves")
+        patch.setattr(Trainer, during, interrupt)
+        stopped = run_recipe(recipe, tmp_path / "halves")
     assert stopped.outcome.step == 3
     assert not stopped.outcome.finished
-    finished = run_recipe(halfway, tmp_path / "halves", resume=True)
+    finished = run_recipe(recipe, tmp_path / "halves", resume=True)
     assert finished.outcome.finished
     expected = weights(_last(tmp_path / "straight"))
     for name, tensor in weights(_last(tmp_path / "halves")).items():
         assert torch.equal(tensor, expected[name]), name
-    for run in ("straight", "halves"):
-        steps = [r.step for r in read_metrics(tmp_path / run / "metrics.jsonl").train]
-        assert steps == [1, 2, 3, 4, 5, 6]
+    straight, halves = (
+        read_metrics(tmp_path / run / "metrics.jsonl") for run in ("straight", "halves")
+    )
+    assert [r.step for r in halves.train] == [1, 2, 3, 4, 5, 6]
+    assert [r.loss for r in halves.train] == [r.loss for r in straight.train]
+    assert [r.loss for r in halves.valid] == [r.loss for r in straight.valid]
 
 
 def test_training_changes_every_weight(tmp_path: Path) -> None:
@@ -96,7 +99,7 @@ def test_corpus_of_another_codec_is_refused(tmp_path: Path) -> None:
     other = Recipe.model_validate(
         {**recipe.model_dump(), "data": {"corpus": str(tmp_path / "other")}}
     )
-    with pytest.raises(DataError, match=r"made with another codec"):
+    with pytest.raises(DataError, match=r"codes were made by codec mini \(1{12}\), not"):
         run_recipe(other, tmp_path / "run")
     assert not (tmp_path / "run").exists()
 

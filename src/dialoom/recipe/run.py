@@ -13,6 +13,7 @@ from dialoom.checkpoint import (
     load_training_state,
 )
 from dialoom.data import Batch, Corpus, DiaDataset, LengthBucketSampler, collate
+from dialoom.data.corpus import refuse_other_codec
 from dialoom.errors import DataError, RecipeError
 from dialoom.evaluate import write_report
 from dialoom.model import PRESETS, DiaModel, Revision, initialize
@@ -134,12 +135,8 @@ def _check_codec(corpus: Corpus, loaded: LoadedModel) -> None:
             f"{spec.codebook_size}, the model speaks {geometry[0]} of {geometry[1]}: prepare the "
             "corpus with the model's codec"
         )
-    known = loaded.info.codec
-    if known is not None and known.content_hash != spec.content_hash:
-        raise DataError(
-            f"corpus {corpus.path} was made with another codec ('{spec.name}') than the model "
-            f"speaks ('{known.name}'): prepare it again with --codec {known.name}"
-        )
+    if loaded.info.codec is not None:
+        refuse_other_codec(corpus.path, found=spec, expected=loaded.info.codec)
 
 
 def _open_datasets(

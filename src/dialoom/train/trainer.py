@@ -92,6 +92,7 @@ class Trainer:
         self.step = 0
         self._best_loss = float("inf")
         self._skipped = 0
+        self._saved_step: int | None = None
 
     def run(self) -> Outcome:
         """Trains to the last step, or until a signal asks to stop; either way a checkpoint is left.
@@ -99,16 +100,18 @@ class Trainer:
         Raises:
             TrainingDiverged: gradients stay not finite.
         """
-        if self.step == 0:
-            self._validate()
         meter = Meter(self.total_steps - self.step)
         batches = iter(self._feed)
         with StopRequest() as stop:
+            if self.step == 0:
+                self._validate()
             while self.step < self.total_steps and not stop.requested:
                 started = time.perf_counter()
                 result = self._advance(batches)
                 meter.add(result, time.perf_counter() - started)
-                self._after_step(meter, stopping=stop.requested)
+                self._after_step(meter)
+            if self._saved_step != self.step:
+                self._save(is_best=False)
         return Outcome(
             self.step,
             finished=self.step == self.total_steps,
@@ -137,21 +140,25 @@ class Trainer:
         self._count_skipped(result)
         return result
 
-    def _after_step(self, meter: Meter, *, stopping: bool) -> None:
-        """Whatever is due now; all of it when the run ends here."""
+    def _after_step(self, meter: Meter) -> None:
+        """Whatever is due now; all of it after the last step."""
         settings, step = self._settings, self.step
         is_last = step == self.total_steps
-        if is_last or stopping or step % settings.log_every == 0:
-            epoch = self._feed.position
-            progress = epoch.epoch + epoch.batch / self._feed.batches_per_epoch
-            self._observer.train(meter.record(step, progress, lr=self._lr(step - 1)))
+        if is_last or step % settings.log_every == 0:
+            position = self._feed.position
+            epoch = position.epoch + position.batch / self._feed.batches_per_epoch
+            self._observer.train(meter.record(step, epoch, lr=self._lr(step - 1)))
         is_best = False
         if is_last or step % settings.valid_every == 0:
             is_best = self._validate()
         if is_last or (settings.sample_every and step % settings.sample_every == 0):
             self._speak()
-        if is_last or stopping or is_best or step % settings.checkpoint_every == 0:
-            self._store.save(self.model, self.state(), step, is_best=is_best)
+        if is_last or is_best or step % settings.checkpoint_every == 0:
+            self._save(is_best=is_best)
+
+    def _save(self, *, is_best: bool) -> None:
+        self._store.save(self.model, self.state(), self.step, is_best=is_best)
+        self._saved_step = self.step
 
     def state(self) -> dict[str, Any]:
         """All that `restore` needs to go on as if nothing had happened."""
@@ -167,7 +174,7 @@ class Trainer:
 
     def restore(self, state: dict[str, Any]) -> None:
         """Inverse of `state`; the weights are restored by whoever loaded the model."""
-        self.step = state["step"]
+        self.step = self._saved_step = state["step"]
         self._feed.position = Position(state["epoch"], state["batch"])
         self._best_loss = state["best_loss"]
         self._optimizer.load_state_dict(state["optimizer"])
