@@ -16,18 +16,27 @@ SPEC = CodecSpec("mini", "0" * 64, 44_100, 512, 9, 1024)
 
 
 def write_corpus(
-    path: Path, *, num_clips: int = 12, valid_fraction: float = 0.3, spec: CodecSpec = SPEC
+    path: Path,
+    *,
+    num_clips: int = 12,
+    lengths: list[int] | None = None,
+    valid_fraction: float = 0.3,
+    spec: CodecSpec = SPEC,
 ) -> Path:
+    """Clips of 5, 8, 11 … frames, a third for validation; or of the lengths, all for training."""
     rng = np.random.default_rng(0)
+    if lengths is not None:
+        valid_fraction = 0.0
+    lengths = lengths or [5 + 3 * i for i in range(num_clips)]
     clips = [
         Clip(
             id=f"clip-{i}",
             text=f"[S1] Sentence number {i}." + " More." * (i % 3),
             language="en" if i % 2 else None,
             speaker=None,
-            codes=Codes(rng.integers(0, 1024, (5 + 3 * i, spec.num_codebooks)).astype(np.uint16)),
+            codes=Codes(rng.integers(0, 1024, (length, spec.num_codebooks)).astype(np.uint16)),
         )
-        for i in range(num_clips)
+        for i, length in enumerate(lengths)
     ]
     writer = CorpusWriter(path, spec, valid_fraction=valid_fraction)
     writer.write(0, clips)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from dialoom.audio import Waveform, read_audio, write_audio
-    from dialoom.checkpoint import load_pretrained, save_pretrained
+    from dialoom.checkpoint import load_model, save_pretrained
     from dialoom.codec import Codec, Codes, load_codec
     from dialoom.data import Corpus, DiaDataset, prepare
     from dialoom.generate import SamplingSettings, Synthesizer, VoicePrompt
@@ -32,7 +32,7 @@ _HOMES = {
     "VoicePrompt": "generate",
     "Waveform": "audio",
     "load_codec": "codec",
-    "load_pretrained": "checkpoint",
+    "load_model": "checkpoint",
     "prepare": "data",
     "read_audio": "audio",
     "save_pretrained": "checkpoint",
@@ -55,7 +55,7 @@ __all__ = [
     "Waveform",
     "__version__",
     "load_codec",
-    "load_pretrained",
+    "load_model",
     "prepare",
     "read_audio",
     "save_pretrained",

@@ -7,7 +7,8 @@
         ├── CodecError              an unknown codec, codes of another codec, damaged codec weights
         ├── DataError               a source or corpus that cannot be read or does not match
         ├── RecipeError             a setting that is unknown or out of range
-        ├── CheckpointError         a model that is damaged, incomplete or does not say what it is
+        ├── CheckpointError         a model that is damaged, incomplete or not what it should be
+        │   └── RevisionMissing     it does not say whose mathematics its weights are for
         ├── GenerationError         a request to speak that cannot be met
         ├── MissingExtraError       an optional dependency that is not installed
         └── TrainingDiverged        the loss or its gradients stopped being numbers
@@ -47,6 +48,10 @@ class RecipeError(UserError):
 
 class CheckpointError(UserError):
     """A model directory or file that cannot be used."""
+
+
+class RevisionMissing(CheckpointError):
+    """A model that does not say which revision of Dia it is of."""
 
 
 class GenerationError(UserError):

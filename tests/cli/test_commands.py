@@ -1,5 +1,7 @@
 """The commands as a person types them: results on success, one line and status 2 otherwise."""
 
+import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -15,6 +17,7 @@ from tiny_run import SPEC, tiny_recipe, write_base
 from dialoom.checkpoint import ModelInfo, save_pretrained
 from dialoom.cli.main import main
 from dialoom.codec import load_codec
+from dialoom.train import Trainer
 
 
 @dataclass(frozen=True)
@@ -104,7 +107,38 @@ def test_train_then_report(dialoom: Command, tmp_path: Path) -> None:
     (tmp_path / "runs" / "r" / "report.html").unlink()
     assert dialoom("report", "runs/r").status == 0
     assert (tmp_path / "runs" / "r" / "report.html").exists()
-    assert_refused(dialoom("train", "r.yaml"), "holds a run already")
+    assert_refused(dialoom("train", "r.yaml"), "is there already")
+
+
+def test_printed_line_resumes_a_run_with_overrides(
+    dialoom: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "r.yaml").write_text(tiny_recipe(tmp_path, steps=3).to_yaml(), encoding="utf-8")
+    original = Trainer._advance
+
+    def interrupt(self: Trainer, *arguments: object) -> object:
+        os.kill(os.getpid(), signal.SIGINT)
+        return original(self, *arguments)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Trainer, "_advance", interrupt)
+        result = dialoom("train", "r.yaml", "train.lr=0.01")
+    assert result.status == 0
+    line = result.stdout.splitlines()[-1]
+    assert line.startswith("stopped after step 1: go on with  dialoom train ")
+    assert "3 steps done" in dialoom(*line.partition("dialoom ")[2].split()).stdout
+
+
+def test_places_that_cannot_be_written_are_one_line(
+    dialoom: Command, speaker: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "file").touch()
+    recipe = tiny_recipe(tmp_path, steps=1)
+    (tmp_path / "r.yaml").write_text(recipe.to_yaml(), encoding="utf-8")
+    result = dialoom("train", "r.yaml", "observe.run_dir=file/run")
+    assert_refused(result, "Not a directory")
+    result = dialoom("speak", speaker, "[S1] Hi.", "--save-codes", "no/such/x.npy")
+    assert_refused(result, "there is no directory no/such")
 
 
 def test_train_refuses_unknown_keys(dialoom: Command, tmp_path: Path) -> None:

@@ -25,6 +25,13 @@ def test_defaults_and_overrides(tmp_path: Path) -> None:
     assert recipe.tag_table(TagTable.default()).bytes_of_tags["[anna]"] == 20
 
 
+def test_revision_0626_may_be_written_without_quotes(tmp_path: Path) -> None:
+    """YAML takes it for an octal number."""
+    path = _write(tmp_path / "r.yaml", RECIPE + "model: {revision: 0626}\n")
+    assert load_recipe(path).model.revision == "0626"
+    assert load_recipe(path, ["model.revision=2025-04"]).model.revision == "2025-04"
+
+
 def test_recipe_survives_yaml(tmp_path: Path) -> None:
     recipe = load_recipe(_write(tmp_path / "r.yaml", RECIPE), ["train.channel_weights=[4,1]"])
     again = load_recipe(_write(tmp_path / "again.yaml", recipe.to_yaml()))
@@ -53,6 +60,8 @@ def test_recipes_are_shipped() -> None:
             "train.lrate is unknown; known are steps",
         ),
         ("data: {corpus: c}\ntrain: {steps: 0}", "train.steps is 0: input should be greater than"),
+        ("data: {corpus: c}\ntrain: {steps: 1, seed: -1}", "train.seed is -1"),
+        ("data: {corpus: c}\ntrain: {steps: 1, betas: [0.9, 1.0]}", "train.betas.1 is 1.0"),
         ("data: {corpus: c}\ntrain: {}", "train is {}: say either `steps` or `epochs`"),
         ("train: {steps: 5}", "data is missing"),
         (RECIPE + "model: {preset: huge}", "model.preset is 'huge': there is dia-1.6b and mini"),

@@ -63,7 +63,7 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_two_clips_are_learnt_and_said_back(corpus: Path, tmp_path: Path) -> None:
     recipe = Recipe.model_validate(
         {
-            "model": {"base": str(_base(tmp_path / "base"))},
+            "model": {"base": str(_base(tmp_path / "base")), "codec": "mini"},
             "data": {"corpus": str(corpus)},
             "train": {
                 "steps": 200,

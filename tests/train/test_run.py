@@ -4,15 +4,20 @@ import json
 import os
 import signal
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from tiny_run import other_codec, tiny_recipe, weights, write_corpus
 
-from dialoom.checkpoint import load_pretrained
+from dialoom.checkpoint import ModelInfo, load_pretrained, save_pretrained
+from dialoom.codec import load_codec
+from dialoom.data import Batch
 from dialoom.errors import CheckpointError, DataError, RecipeError, TrainingDiverged
+from dialoom.model import DiaModel
 from dialoom.observe import read_metrics
 from dialoom.recipe import Recipe, load_recipe, run_recipe
+from dialoom.train.step import StepResult, train_step
 from dialoom.train.trainer import MAX_SKIPPED_STEPS, Trainer
 
 
@@ -78,11 +83,14 @@ def test_training_changes_every_weight(tmp_path: Path) -> None:
 
 
 def test_a_run_is_not_overwritten(tmp_path: Path) -> None:
-    recipe = tiny_recipe(tmp_path)
+    recipe = tiny_recipe(tmp_path, steps=1)
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "metrics.jsonl").touch()
-    with pytest.raises(RecipeError, match="holds a run already: go on with it by --resume"):
+    with pytest.raises(RecipeError, match="is there already: remove it, or give"):
         run_recipe(recipe, tmp_path / "run")
+    run_recipe(recipe, tmp_path / "other")
+    with pytest.raises(RecipeError, match="is there already: go on with it by --resume"):
+        run_recipe(recipe, tmp_path / "other")
 
 
 def test_resume_refuses_other_settings_and_empty_runs(tmp_path: Path) -> None:
@@ -111,7 +119,7 @@ def test_gradients_that_stay_not_finite_end_the_run(
     loaded = load_pretrained(tmp_path / "base")
     with torch.no_grad():
         loaded.model.logits_dense.weight[3, 3] = torch.nan
-    monkeypatch.setattr("dialoom.recipe.run.load_pretrained", lambda *_, **__: loaded)
+    monkeypatch.setattr("dialoom.recipe.run.load_model", lambda *_, **__: loaded)
     with pytest.raises(TrainingDiverged, match=f"{MAX_SKIPPED_STEPS} gradients in a row"):
         run_recipe(recipe, tmp_path / "run")
 
@@ -132,9 +140,116 @@ def test_failing_probe_does_not_stop_the_run(
     assert sum("no voice today" in event.message for event in events) == 3
 
 
-def test_checkpoints_beyond_the_last_are_removed_and_the_best_is_kept(tmp_path: Path) -> None:
-    run_recipe(tiny_recipe(tmp_path, steps=6, checkpoint_every=1, keep_last=2), tmp_path / "run")
-    checkpoints = tmp_path / "run" / "checkpoints"
-    names = {path.name for path in checkpoints.iterdir() if not path.is_symlink()}
-    best = (checkpoints / "best").resolve().name
-    assert names == {"step_00000005", "step_00000006", best}
+def test_recipe_decides_the_step(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Dropout, clip, weights, precision and tags arrive where they work; weights are float32."""
+    recipe = tiny_recipe(
+        tmp_path,
+        steps=4,
+        batch_size=8,
+        text_dropout=0.5,
+        clip_norm=0.25,
+        channel_weights=[4.0] + [1.0] * 8,
+        precision="bf16",
+    )
+    base = load_pretrained(tmp_path / "base")
+    save_pretrained(base.model.bfloat16(), base.info, tmp_path / "half")
+    model = {"base": str(tmp_path / "half"), "tags": {"[anna]": 20}}
+    recipe = Recipe.model_validate({**recipe.model_dump(), "model": model})
+    calls: list[dict[str, Any]] = []
+
+    def spy(model: DiaModel, batches: list[Batch], optimizer: Any, **arguments: Any) -> StepResult:
+        texts = [row for batch in batches for row in batch.text_BS]
+        dtypes = {parameter.dtype for parameter in model.parameters()}
+        calls.append({**arguments, "dropped": [not row.any() for row in texts], "dtypes": dtypes})
+        return train_step(model, batches, optimizer, **arguments)
+
+    monkeypatch.setattr("dialoom.train.trainer.train_step", spy)
+    run_recipe(recipe, tmp_path / "run")
+    dropped = [drop for call in calls for drop in call["dropped"]]
+    assert 0.2 < sum(dropped) / len(dropped) < 0.8
+    for call in calls:
+        assert call["clip_norm"] == 0.25
+        assert call["channel_weights"].tolist() == [4, 1, 1, 1, 1, 1, 1, 1, 1]
+        assert isinstance(call["autocast"], torch.autocast)
+        assert call["dtypes"] == {torch.float32}
+    info = load_pretrained(_last(tmp_path / "run")).info
+    assert info.tags.encode("[anna] Hi") == [20, *b" Hi"]
+
+
+def test_clips_beyond_the_models_positions_are_left_out(tmp_path: Path) -> None:
+    recipe = tiny_recipe(tmp_path, steps=1)
+    write_corpus(tmp_path / "long", lengths=[3055, 3056, 10])
+    recipe = Recipe.model_validate(
+        {**recipe.model_dump(), "data": {"corpus": str(tmp_path / "long")}}
+    )
+    run_recipe(recipe, tmp_path / "run")
+    events = read_metrics(tmp_path / "run" / "metrics.jsonl").events
+    assert "2 clips, " in events[0].message
+    assert "1 clips are beyond a limit and left out" in events[0].message
+
+
+def test_base_that_names_no_codec_is_taken_to_speak_dac(tmp_path: Path) -> None:
+    """Dia-1.6B of the Hub names none; on the codes of `mini` it would only learn noise."""
+    recipe = tiny_recipe(tmp_path, steps=1)
+    loaded = load_pretrained(tmp_path / "base")
+    save_pretrained(loaded.model, ModelInfo(), tmp_path / "base")
+    with pytest.raises(DataError, match=r"taken to speak 'descript/dac_44khz'.*model\.codec=mini"):
+        run_recipe(recipe, tmp_path / "run")
+    data = recipe.model_dump()
+    data["model"]["codec"] = "mini"
+    assert run_recipe(Recipe.model_validate(data), tmp_path / "run").outcome.finished
+
+
+def test_weights_for_another_number_of_channels_are_refused(tmp_path: Path) -> None:
+    recipe = tiny_recipe(tmp_path, channel_weights=[4.0, 1.0])
+    with pytest.raises(RecipeError, match="has 2 weights, the model 9 channels"):
+        run_recipe(recipe, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_resume_refuses_another_corpus_and_takes_a_moved_one(tmp_path: Path) -> None:
+    recipe = tiny_recipe(tmp_path, steps=2)
+    run_recipe(recipe, tmp_path / "run")
+    (tmp_path / "corpus").rename(tmp_path / "moved")
+    write_corpus(tmp_path / "corpus", num_clips=20)
+    longer = tiny_recipe(tmp_path, steps=3)
+    with pytest.raises(DataError, match="is not the corpus that the run was started with"):
+        run_recipe(longer, tmp_path / "run", resume=True)
+    moved = Recipe.model_validate(
+        {**longer.model_dump(), "data": {"corpus": str(tmp_path / "moved")}}
+    )
+    assert run_recipe(moved, tmp_path / "run", resume=True).outcome.step == 3
+
+
+def test_best_is_none_before_the_first_step(tmp_path: Path) -> None:
+    """Validated at step 0 too, but the base is no result of the run."""
+    recipe = tiny_recipe(tmp_path, steps=2, lr=1e-12, valid_every=2)
+    outcome = run_recipe(recipe, tmp_path / "run").outcome
+    assert (tmp_path / "run" / "checkpoints" / "best").readlink().name == "step_00000002"
+    assert outcome.best_loss == pytest.approx(
+        read_metrics(tmp_path / "run" / "metrics.jsonl").valid[-1].loss
+    )
+
+
+def test_samples_are_written_and_in_the_report(tmp_path: Path) -> None:
+    recipe = tiny_recipe(tmp_path, steps=1)
+    spec = load_codec("mini").spec
+    write_corpus(tmp_path / "real", spec=spec)
+    loaded = load_pretrained(tmp_path / "base")
+    save_pretrained(loaded.model, ModelInfo(codec=spec), tmp_path / "base")
+    recipe = Recipe.model_validate(
+        {
+            **recipe.model_dump(),
+            "data": {"corpus": str(tmp_path / "real")},
+            "evaluate": {"num_clips": 1, "sentences": ["[S1] Hello."], "max_seconds": 0.4},
+        }
+    )
+    run_recipe(recipe, tmp_path / "run")
+    metrics = read_metrics(tmp_path / "run" / "metrics.jsonl")
+    assert [sample.name for sample in metrics.samples] == ["sentence-1", "clip-clip-1"]
+    for sample in metrics.samples:
+        assert (tmp_path / "run" / sample.audio_path).exists()
+    assert metrics.samples[1].reference_path is not None
+    assert (tmp_path / "run" / metrics.samples[1].reference_path).exists()
+    assert "<audio" in (tmp_path / "run" / "report.html").read_text(encoding="utf-8")
+    assert not any("failed" in event.message for event in metrics.events)

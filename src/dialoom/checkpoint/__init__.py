@@ -1,12 +1,8 @@
 """Model and run ↔ disk."""
 
 from dialoom.checkpoint.info import ModelInfo
-from dialoom.checkpoint.pretrained import (
-    LoadedModel,
-    load_pretrained,
-    load_weights,
-    save_pretrained,
-)
+from dialoom.checkpoint.load import load_model, load_pretrained, load_weights
+from dialoom.checkpoint.pretrained import LoadedModel, save_pretrained
 from dialoom.checkpoint.run_store import RunStore, last_checkpoint, load_training_state
 
 __all__ = [
@@ -14,6 +10,7 @@ __all__ = [
     "ModelInfo",
     "RunStore",
     "last_checkpoint",
+    "load_model",
     "load_pretrained",
     "load_training_state",
     "load_weights",

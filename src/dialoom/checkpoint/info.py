@@ -4,7 +4,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from dialoom.codec.base import CodecSpec
-from dialoom.errors import CheckpointError
+from dialoom.errors import CheckpointError, RevisionMissing
 from dialoom.model import Revision
 from dialoom.text import TagTable
 
@@ -49,7 +49,7 @@ def from_json(data: dict[str, Any], where: str) -> tuple[ModelInfo, Revision]:
             f"{where}: format_version is {version!r}, this dialoom reads {FORMAT_VERSION}"
         )
     if data.get("revision") is None:
-        raise CheckpointError(missing_revision(where))
+        raise RevisionMissing(missing_revision(where))
     try:
         codec = None if data.get("codec") is None else CodecSpec(**data["codec"])
         info = ModelInfo(TagTable(data["tags"]), codec, data.get("recipe_hash"))

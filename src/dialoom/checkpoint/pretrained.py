@@ -1,20 +1,19 @@
-"""A model ↔ a directory that transformers loads as it is."""
+"""A model → a directory that transformers loads as it is. `load.py` reads it back."""
 
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-import torch
-from safetensors import SafetensorError, safe_open
+from huggingface_hub import split_torch_state_dict_into_shards
 from safetensors.torch import save_file
 from torch import Tensor
 
-from dialoom.checkpoint.info import ModelInfo, from_json, missing_revision, to_json
+from dialoom.checkpoint.info import ModelInfo, to_json
 from dialoom.checkpoint.processor_files import write_processor_files
-from dialoom.checkpoint.store import atomic_directory, read_json, write_json
+from dialoom.checkpoint.store import atomic_directory, write_json
+from dialoom.checkpoint.tensor_files import SHARD_INDEX
 from dialoom.checkpoint.transformers_config import from_transformers_config, to_transformers_config
-from dialoom.errors import CheckpointError
 from dialoom.model import DiaConfig, DiaModel, Revision
 
 APRIL_MODEL_TYPE = "dia-2025-04"
@@ -29,7 +28,10 @@ WEIGHTS_FILES = MappingProxyType(
 """transformers has no mathematics for April models, and only warns of another model_type: their
 weights stand under a name that it does not look for, so that it refuses them."""
 
-_CONFIG, _INFO = "config.json", "dialoom.json"
+CONFIG_FILE, INFO_FILE = "config.json", "dialoom.json"
+
+MAX_SHARD_BYTES = 5 * 10**9
+"""Weights beyond it are spread over files of at most this size, as the Hub wants them."""
 
 
 @dataclass(frozen=True)
@@ -49,69 +51,37 @@ def save_pretrained(model: DiaModel, info: ModelInfo, directory: Path) -> None:
 def write_model_files(model: DiaModel, info: ModelInfo, directory: Path) -> None:
     """Writes the model's files into a directory that exists."""
     config = model.config
-    write_json(directory / _CONFIG, config_to_json(config))
+    write_json(directory / CONFIG_FILE, config_to_json(config))
     write_json(directory / "generation_config.json", _generation_config(config))
-    write_json(directory / _INFO, to_json(info, config.revision))
-    write_processor_files(directory, config, info.codec)
+    write_json(directory / INFO_FILE, to_json(info, config.revision))
+    write_processor_files(directory, config, info)
     state = {name: tensor.detach().contiguous() for name, tensor in model.state_dict().items()}
-    save_file(state, directory / WEIGHTS_FILES[config.revision], metadata={"format": "pt"})
+    write_weights(state, directory, WEIGHTS_FILES[config.revision])
 
 
-def load_pretrained(directory: Path, *, revision: Revision | None = None) -> LoadedModel:
-    """Reads a dialoom checkpoint or a transformers directory, in the type it was saved in.
+def write_weights(
+    state: dict[str, Tensor], directory: Path, name: str, *, max_shard_bytes: int | None = None
+) -> None:
+    """Writes safetensors: one file, or shards and their index, as transformers names them.
 
     Args:
-        directory: holds config.json and the weights.
-        revision: needed where the directory does not say it; must agree where it does.
-
-    Raises:
-        CheckpointError: anything is missing, damaged, superfluous or of another shape.
+        state: contiguous tensors.
+        directory: exists.
+        name: of the one file; shards get their number before its suffix.
+        max_shard_bytes: of one file; None for `MAX_SHARD_BYTES`.
     """
-    if not directory.is_dir():
-        raise CheckpointError(f"no model at {directory}: give a directory with {_CONFIG}")
-    data = read_json(directory / _CONFIG)
-    info, said = _read_info(directory, data)
-    if said is None and revision is None:
-        raise CheckpointError(missing_revision(str(directory)))
-    if said is not None and revision is not None and said is not revision:
-        raise CheckpointError(
-            f"{directory} says that it is of revision {said}, you say {revision}: leave "
-            "--revision out"
-        )
-    config = config_from_json(data, revision=said or revision or Revision.JUNE_2025)
-    with torch.device("meta"):
-        model = DiaModel(config)
-    weights = _read_weights(directory / WEIGHTS_FILES[config.revision])
-    load_weights(model, weights, where=str(directory))
-    return LoadedModel(model.eval(), info)
-
-
-def load_weights(model: DiaModel, state: dict[str, Tensor], *, where: str) -> None:
-    """Puts tensors into a model that may be on the meta device.
-
-    Raises:
-        CheckpointError: names or shapes are not exactly the model's.
-    """
-    expected = model.state_dict()
-    missing, extra = sorted(expected.keys() - state.keys()), sorted(state.keys() - expected.keys())
-    if missing or extra:
-        raise CheckpointError(
-            f"{where}: {len(missing)} tensors are missing{_first(missing)} and {len(extra)} are "
-            f"superfluous{_first(extra)}: these weights are not of this configuration"
-        )
-    for name, tensor in state.items():
-        if tensor.shape != expected[name].shape:
-            raise CheckpointError(
-                f"{where}: {name} has shape {tuple(tensor.shape)}, config.json asks for "
-                f"{tuple(expected[name].shape)}"
-            )
-    model.load_state_dict(state, assign=True)
-    embeddings = model.decoder.embeddings  # a buffer that no checkpoint holds
-    embeddings.offsets = torch.arange(model.config.layout.num_channels) * (
-        model.config.layout.vocab_size
+    stem = name.removesuffix(".safetensors")
+    split = split_torch_state_dict_into_shards(
+        state,
+        filename_pattern=f"{stem}{{suffix}}.safetensors",
+        max_shard_size=max_shard_bytes or MAX_SHARD_BYTES,
     )
-    for parameter in model.parameters():
-        parameter.requires_grad_(True)
+    for filename, names in split.filename_to_tensors.items():
+        shard = {tensor: state[tensor] for tensor in names}
+        save_file(shard, directory / filename, metadata={"format": "pt"})
+    if split.is_sharded:
+        index = {"metadata": split.metadata, "weight_map": split.tensor_to_filename}
+        write_json(directory / f"{name}{SHARD_INDEX}", index)
 
 
 def config_to_json(config: DiaConfig) -> dict[str, Any]:
@@ -127,25 +97,6 @@ def config_from_json(data: dict[str, Any], *, revision: Revision) -> DiaConfig:
     if data.get("model_type") == APRIL_MODEL_TYPE:
         data = {**data, "model_type": "dia"}
     return from_transformers_config(data, revision=revision)
-
-
-def _read_info(directory: Path, config: dict[str, Any]) -> tuple[ModelInfo, Revision | None]:
-    """From dialoom.json; without one, transformers' format itself says that it is 0626."""
-    if (directory / _INFO).exists():
-        return from_json(read_json(directory / _INFO), str(directory / _INFO))
-    if config.get("model_type") == "dia" and "encoder_config" in config:
-        return ModelInfo(), Revision.JUNE_2025
-    return ModelInfo(), None
-
-
-def _read_weights(path: Path) -> dict[str, Tensor]:
-    if not path.exists():
-        raise CheckpointError(f"{path} is missing: the model has no weights")
-    try:
-        with safe_open(path, framework="pt") as file:
-            return {name: file.get_tensor(name) for name in file.keys()}
-    except SafetensorError as error:
-        raise CheckpointError(f"{path} is damaged ({error}): copy it again") from None
 
 
 def _generation_config(config: DiaConfig) -> dict[str, Any]:
@@ -164,7 +115,3 @@ def _generation_config(config: DiaConfig) -> dict[str, Any]:
         "top_p": 0.9,
         "max_length": config.decoder.max_position_embeddings,
     }
-
-
-def _first(names: list[str]) -> str:
-    return f" (first: {names[0]})" if names else ""

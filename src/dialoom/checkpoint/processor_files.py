@@ -3,20 +3,22 @@
 from pathlib import Path
 from typing import Any
 
+from dialoom.checkpoint.info import ModelInfo
 from dialoom.checkpoint.store import write_json
-from dialoom.codec.base import CodecSpec
 from dialoom.model import DiaConfig
+from dialoom.text import TagTable
 
 _DAC_RATE_HZ, _DAC_HOP = 44_100, 512
 
 
-def write_processor_files(directory: Path, config: DiaConfig, codec: CodecSpec | None) -> None:
+def write_processor_files(directory: Path, config: DiaConfig, info: ModelInfo) -> None:
     """Writes the tokenizer always, and the processor where its audio tokenizer exists there.
 
     transformers' DiaProcessor works with a DAC model alone, so a model of another codec gets no
     processor: it would decode its codes into noise.
     """
-    write_json(directory / "tokenizer_config.json", _tokenizer_config(config))
+    write_json(directory / "tokenizer_config.json", _tokenizer_config(config, info.tags))
+    codec = info.codec
     if codec is not None and codec.name in ("mini", "mimi"):
         return
     name = "descript/dac_44khz" if codec is None else codec.name
@@ -48,13 +50,14 @@ def write_processor_files(directory: Path, config: DiaConfig, codec: CodecSpec |
     )
 
 
-def _tokenizer_config(config: DiaConfig) -> dict[str, Any]:
+def _tokenizer_config(config: DiaConfig, tags: TagTable) -> dict[str, Any]:
     def added(content: str) -> dict[str, Any]:
         flags = dict.fromkeys(("lstrip", "rstrip", "single_word", "special"), False)
         return {"content": content, "normalized": True, **flags}
 
     return {
-        "added_tokens_decoder": {"0": added("<pad>"), "1": added("[S1]"), "2": added("[S2]")},
+        "added_tokens_decoder": {"0": added("<pad>")}
+        | {str(byte): added(tag) for tag, byte in tags.bytes_of_tags.items()},
         "max_length": config.encoder.max_position_embeddings,
         "offset": 0,
         "pad_token": "<pad>",

@@ -3,13 +3,14 @@
 import re
 import shutil
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 import torch
 
 from dialoom.checkpoint.info import ModelInfo
 from dialoom.checkpoint.pretrained import write_model_files
-from dialoom.checkpoint.store import atomic_directory, replace_link
+from dialoom.checkpoint.store import atomic_directory, replace_link, sweep
 from dialoom.errors import CheckpointError
 from dialoom.model import DiaModel
 
@@ -24,6 +25,7 @@ class RunStore:
         self.directory = run_dir / "checkpoints"
         self._info = info
         self._keep_last = keep_last
+        sweep(self.directory)
 
     def save(
         self, model: DiaModel, training_state: dict[str, Any], step: int, *, is_best: bool
@@ -42,24 +44,20 @@ class RunStore:
 
     def _prune(self) -> None:
         steps = sorted(p for p in self.directory.iterdir() if _STEP_NAME.fullmatch(p.name))
-        best = (self.directory / "best").resolve()
+        best = self.directory / "best"
+        best_name = best.readlink().name if best.is_symlink() else None
         for path in steps[: -self._keep_last]:
-            if path != best:
+            if path.name != best_name:
                 shutil.rmtree(path)
 
 
-def last_checkpoint(run_dir: Path) -> Path:
-    """The newest whole checkpoint of a run.
-
-    Raises:
-        CheckpointError: there is none.
-    """
-    link = run_dir / "checkpoints" / "last"
-    if not link.exists():
-        raise CheckpointError(
-            f"{run_dir} holds no checkpoint to resume from: start it again without --resume"
-        )
-    return link.resolve()
+def last_checkpoint(run_dir: Path) -> Path | None:
+    """The newest whole checkpoint of a run, whatever the link `last` says; None without any."""
+    directory = run_dir / "checkpoints"
+    if not directory.is_dir():
+        return None
+    steps = sorted(path for path in directory.iterdir() if _STEP_NAME.fullmatch(path.name))
+    return steps[-1] if steps else None
 
 
 def load_training_state(checkpoint: Path) -> dict[str, Any]:
@@ -76,8 +74,8 @@ def load_training_state(checkpoint: Path) -> dict[str, Any]:
             f"{checkpoint} holds a model without its training state: it can be fine-tuned from "
             "(model.base), not resumed"
         ) from None
-    except (RuntimeError, EOFError, ValueError) as error:
-        reason = str(error).splitlines()[0]
+    except (RuntimeError, EOFError, ValueError, LookupError, UnpicklingError) as error:
+        reason = (str(error) or type(error).__name__).splitlines()[0]
         raise CheckpointError(f"{path} is damaged ({reason}): resume from another step") from None
     assert isinstance(state, dict)
     return state

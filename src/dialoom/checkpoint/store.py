@@ -32,6 +32,22 @@ def atomic_directory(path: Path) -> Iterator[Path]:
     _sync(path.parent)
 
 
+def sweep(directory: Path) -> None:
+    """Removes what killed writers left in a directory that no other process writes to.
+
+    A writer killed between its two renames leaves the old state under a name of its own: it is put
+    back.
+    """
+    if not directory.is_dir():
+        return
+    for path in directory.glob(".*.old"):
+        name = path.name[1:].rsplit(".", 2)[0]
+        if not (directory / name).exists():
+            path.rename(directory / name)
+    for path in (*directory.glob(".*.tmp"), *directory.glob(".*.old")):
+        path.unlink() if path.is_symlink() else shutil.rmtree(path)
+
+
 def write_json(path: Path, data: dict[str, Any]) -> None:
     """Writes readable JSON; atomicity is the caller's directory."""
     path.write_text(json.dumps(data, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")

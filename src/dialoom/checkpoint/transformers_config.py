@@ -55,7 +55,7 @@ def from_transformers_config(data: dict[str, Any], *, revision: Revision) -> Dia
                 f"config.json has {len(data['delay_pattern'])} delays for "
                 f"{decoder['num_channels']} channels"
             )
-        eos_id = int(decoder["eos_token_id"])
+        eos_id = _special_id(data, decoder, "eos_token_id", 1024)
         return DiaConfig(
             encoder=EncoderConfig(**_fields_of(EncoderConfig, encoder)),
             decoder=DecoderConfig(**_fields_of(DecoderConfig, decoder)),
@@ -63,18 +63,30 @@ def from_transformers_config(data: dict[str, Any], *, revision: Revision) -> Dia
                 delay_pattern=tuple(data["delay_pattern"]),
                 codebook_size=eos_id,
                 eos_id=eos_id,
-                pad_id=int(decoder["pad_token_id"]),
-                bos_id=int(decoder["bos_token_id"]),
+                pad_id=_special_id(data, decoder, "pad_token_id", 1025),
+                bos_id=_special_id(data, decoder, "bos_token_id", 1026),
                 vocab_size=int(decoder["vocab_size"]),
             ),
             revision=revision,
             norm_eps=float(decoder.get("norm_eps", 1e-5)),
-            rope_theta=float((decoder.get("rope_parameters") or {}).get("rope_theta", 1e4)),
+            rope_theta=_rope_theta(decoder),
         )
     except (KeyError, TypeError) as error:
         raise CheckpointError(f"config.json is no complete Dia configuration: {error}") from None
     except ValueError as error:
         raise CheckpointError(f"config.json: {error}") from None
+
+
+def _special_id(data: dict[str, Any], decoder: dict[str, Any], name: str, default: int) -> int:
+    """The published Dia-1.6B-0626 has these ids at the top, and there they win in transformers."""
+    value = data.get(name)
+    return int(decoder.get(name, default) if value is None else value)
+
+
+def _rope_theta(part: dict[str, Any]) -> float:
+    """Older transformers and nari's code have it beside the other fields."""
+    nested = part.get("rope_parameters") or {}
+    return float(nested.get("rope_theta", part.get("rope_theta", 1e4)))
 
 
 def _fields_of(kind: type, data: dict[str, Any]) -> dict[str, int]:
@@ -95,6 +107,13 @@ def _refuse_variants(encoder: dict[str, Any], decoder: dict[str, Any]) -> None:
             raise CheckpointError(
                 f"config.json: {name}.rope_parameters.rope_type is {rope_type!r}, Dia has 'default'"
             )
+        if part.get("rope_scaling") is not None:
+            raise CheckpointError(f"config.json: {name}.rope_scaling is set, Dia has none")
+    if _rope_theta(encoder) != _rope_theta(decoder):
+        raise CheckpointError(
+            f"config.json: rope_theta is {_rope_theta(encoder)} in the encoder and "
+            f"{_rope_theta(decoder)} in the decoder, Dia has one"
+        )
     if decoder.get("cross_hidden_size", encoder.get("hidden_size")) != encoder.get("hidden_size"):
         raise CheckpointError(
             f"config.json: cross_hidden_size {decoder.get('cross_hidden_size')} is not the "

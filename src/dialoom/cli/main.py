@@ -8,7 +8,9 @@ import sys
 
 import typer
 
+from dialoom.cli.convert import convert_command
 from dialoom.cli.demo import demo_command
+from dialoom.cli.evaluate import evaluate_command
 from dialoom.cli.prepare import prepare_command
 from dialoom.cli.report import report_command
 from dialoom.cli.speak import speak_command
@@ -26,6 +28,8 @@ app.command("demo")(demo_command)
 app.command("prepare")(prepare_command)
 app.command("train")(train_command)
 app.command("speak")(speak_command)
+app.command("convert")(convert_command)
+app.command("evaluate")(evaluate_command)
 app.command("report")(report_command)
 
 
@@ -35,6 +39,10 @@ def main() -> None:
         app()
     except UserError as error:
         typer.echo(f"dialoom: {' '.join(str(error).split())}", err=True)
+        sys.exit(2)
+    except OSError as error:  # a full disk, a directory that may not be written to
+        place = f"{error.filename}: " if error.filename else ""
+        typer.echo(f"dialoom: {place}{error.strerror or error}", err=True)
         sys.exit(2)
 
 

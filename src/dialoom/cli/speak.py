@@ -42,6 +42,9 @@ def speak_command(
     from dialoom.generate import SamplingSettings, Synthesizer, VoicePrompt
     from dialoom.model import Revision
 
+    for path in (output, save_codes):
+        if path is not None and not path.parent.is_dir():
+            raise GenerationError(f"{path} cannot be written: there is no directory {path.parent}")
     settings = SamplingSettings(temperature, top_p, top_k, cfg_scale, max_seconds, seed)
     voice = None if prompt is None else VoicePrompt(read_audio(prompt), prompt_text)
     synthesizer = Synthesizer.load(
@@ -64,7 +67,8 @@ def speak_command(
     if speech.codes.num_frames == 0:
         raise GenerationError("the model ended before it said anything: try another --seed")
     if save_codes is not None:
-        np.save(save_codes, speech.codes.frames.astype(np.int64))
+        with save_codes.open("wb") as file:  # np.save would append .npy to another name
+            np.save(file, speech.codes.frames.astype(np.int64))
         typer.echo(f"{save_codes}: {speech.codes.num_frames} frames")
     if output is not None:
         waveform = synthesizer.codec.decode(speech.codes)

@@ -16,14 +16,14 @@ def train_command(
     ] = None,
 ) -> None:
     """Trains by a recipe. Ctrl-C leaves a checkpoint to go on from."""
-    from dialoom.recipe import train
+    from dialoom.recipe import RECIPE_FILE, train
 
     result = train(recipe, overrides, resume=resume)
     outcome = result.outcome
     if not outcome.finished:
         typer.echo(
             f"stopped after step {outcome.step}: go on with  "
-            f"dialoom train {recipe} --resume {result.run_dir}"
+            f"dialoom train {result.run_dir / RECIPE_FILE} --resume {result.run_dir}"
         )
         return
     best = "" if outcome.best_loss is None else f", best validation loss {outcome.best_loss:.3f}"

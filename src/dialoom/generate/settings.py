@@ -30,8 +30,10 @@ class SamplingSettings:
         _check("top-p", self.top_p, 0 < self.top_p <= 1, "more than 0, at most 1")
         _check("top-k", self.top_k, self.top_k >= 0, "0 (all) or more")
         _check("cfg-scale", self.cfg_scale, self.cfg_scale >= 0, "0 (off) or more")
+        _check("seed", self.seed, 0 <= self.seed < 2**62, "0 or more, and below 2**62")
         if self.max_seconds is not None:
-            _check("max-seconds", self.max_seconds, self.max_seconds > 0, "more than 0")
+            finite = 0 < self.max_seconds < float("inf")
+            _check("max-seconds", self.max_seconds, finite, "more than 0, and finite")
 
 
 def _check(name: str, value: float, holds: bool, rule: str) -> None:

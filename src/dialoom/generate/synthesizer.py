@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from dialoom.audio.waveform import Waveform
-from dialoom.checkpoint import LoadedModel, ModelInfo, load_pretrained
+from dialoom.checkpoint import ModelInfo, load_model
 from dialoom.codec import Codec, CodecSpec, Codes, load_codec
 from dialoom.errors import CodecError, GenerationError
 from dialoom.generate.decode import Generated, Request, generate_codes
@@ -77,13 +77,17 @@ class Synthesizer:
         device: str = "cpu",
         revision: Revision | None = None,
     ) -> "Synthesizer":
-        """Loads a model directory, and its codec unless that is only needed later.
+        """Loads a model, and its codec unless that is only needed later.
+
+        Weights in float16 are computed with in float32: Dia's attention overflows float16.
 
         Raises:
             CheckpointError: the model cannot be used, or does not say its revision.
             CodecError: the codec cannot be loaded or is another one.
         """
-        loaded: LoadedModel = load_pretrained(Path(source), revision=revision)
+        loaded = load_model(source, revision=revision)
+        if loaded.model.logits_dense.weight.dtype is torch.float16:
+            loaded.model.float()
         given = None if codec is None else load_codec(codec, device=device)
         return cls(loaded.model.to(device), loaded.info, given)
 

@@ -10,7 +10,7 @@ from dialoom.observe.metrics import (
     read_metrics,
 )
 from dialoom.observe.observer import METRICS_FILE, RunObserver, Sink
-from dialoom.observe.progress import Progress, format_seconds, open_progress
+from dialoom.observe.progress import Progress, counted_progress, format_seconds, open_progress
 
 __all__ = [
     "METRICS_FILE",
@@ -23,6 +23,7 @@ __all__ = [
     "Sink",
     "TrainRecord",
     "ValidRecord",
+    "counted_progress",
     "format_seconds",
     "open_progress",
     "read_metrics",

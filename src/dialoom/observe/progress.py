@@ -4,6 +4,8 @@ Both write to standard error, so that a command's result alone stands on standar
 """
 
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Protocol, runtime_checkable
 
 from rich.console import Console
@@ -36,6 +38,23 @@ def open_progress(title: str, *, total_steps: int, console: Console | None = Non
     if console.is_terminal:
         return TerminalProgress(title, total_steps=total_steps, console=console)
     return LogProgress(title, total_steps=total_steps, console=console)
+
+
+@contextmanager
+def counted_progress(title: str) -> Iterator[Callable[[int, int, int], None]]:
+    """A display that opens with the first count: called with (done, total, rejected)."""
+    progress: Progress | None = None
+
+    def report(done: int, total: int, rejected: int) -> None:
+        nonlocal progress
+        progress = progress or open_progress(title, total_steps=total)
+        progress.update(done, f"{rejected} rejected" if rejected else "")
+
+    try:
+        yield report
+    finally:
+        if progress is not None:
+            progress.close()
 
 
 def format_seconds(seconds: float) -> str:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
-from dialoom.audio import write_audio
+from dialoom.audio import Waveform, write_audio
 from dialoom.checkpoint import ModelInfo
 from dialoom.codec import Codec, Codes, load_codec
 from dialoom.data import DiaDataset
@@ -52,7 +52,8 @@ class SentenceProbe:
         shortest = sorted(range(len(dataset)), key=lambda index: dataset.lengths[index])
         for index in shortest[: settings.num_clips]:
             clip = dataset[index]
-            sentences.append(_Sentence(f"clip-{clip.id}", clip.text, clip.language, clip.codes))
+            name = f"clip-{clip.id.replace('/', '-')}"
+            sentences.append(_Sentence(name, clip.text, clip.language, clip.codes))
         if not sentences:
             return None
         sampling = SamplingSettings(
@@ -83,7 +84,7 @@ class SentenceProbe:
     ) -> Spoken:
         waveform = codec.decode(codes)
         path = Path("samples") / f"step_{step:08d}" / f"{sentence.name}.wav"
-        write_audio(self._run_dir / path, waveform)
+        self._write(path, waveform)
         record = SampleRecord(
             step=step,
             name=sentence.name,
@@ -101,5 +102,9 @@ class SentenceProbe:
             return None
         path = Path("samples") / "reference" / f"{sentence.name}.wav"
         if not (self._run_dir / path).exists():
-            write_audio(self._run_dir / path, codec.decode(sentence.reference))
+            self._write(path, codec.decode(sentence.reference))
         return str(path)
+
+    def _write(self, path: Path, waveform: Waveform) -> None:
+        (self._run_dir / path).parent.mkdir(parents=True, exist_ok=True)
+        write_audio(self._run_dir / path, waveform)

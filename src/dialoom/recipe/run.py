@@ -9,12 +9,13 @@ from dialoom.checkpoint import (
     ModelInfo,
     RunStore,
     last_checkpoint,
-    load_pretrained,
+    load_model,
     load_training_state,
 )
 from dialoom.data import Batch, Corpus, DiaDataset, LengthBucketSampler, collate
+from dialoom.data.atomic import atomic_path
 from dialoom.data.corpus import refuse_other_codec
-from dialoom.errors import DataError, RecipeError
+from dialoom.errors import CheckpointError, DataError, RecipeError
 from dialoom.evaluate import write_report
 from dialoom.model import PRESETS, DiaModel, Revision, initialize
 from dialoom.observe import EventRecord, RunObserver
@@ -61,14 +62,7 @@ def train(
 
 def run_recipe(recipe: Recipe, run_dir: Path, *, resume: bool = False) -> RunResult:
     """Trains by a recipe into a directory, which must be new unless the run is resumed."""
-    checkpoint = last_checkpoint(run_dir) if resume else None
-    if checkpoint is None and run_dir.exists() and any(run_dir.iterdir()):
-        raise RecipeError(
-            f"{run_dir} holds a run already: go on with it by --resume {run_dir}, or give "
-            "observe.run_dir=ANOTHER"
-        )
-    if checkpoint is not None:
-        _check_resumable(recipe, run_dir)
+    checkpoint = _find_checkpoint(recipe, run_dir, resume=resume)
     device = resolve_device(recipe.train.device)
     corpus = Corpus.open(recipe.data.corpus)
     loaded = _load_model(recipe, corpus, checkpoint)
@@ -77,7 +71,8 @@ def run_recipe(recipe: Recipe, run_dir: Path, *, resume: bool = False) -> RunRes
     feed, valid_batches = _feeds(recipe, corpus, datasets, loaded)
     state = None if checkpoint is None else load_training_state(checkpoint)
     run_dir.mkdir(parents=True, exist_ok=True)
-    (run_dir / RECIPE_FILE).write_text(recipe.to_yaml(), encoding="utf-8")
+    with atomic_path(run_dir / RECIPE_FILE) as temporary:
+        temporary.write_text(recipe.to_yaml(), encoding="utf-8")
     observer = RunObserver.open(
         run_dir,
         total_steps=planned_steps(recipe.train, feed.batches_per_epoch),
@@ -104,9 +99,26 @@ def run_recipe(recipe: Recipe, run_dir: Path, *, resume: bool = False) -> RunRes
     return RunResult(run_dir, outcome)
 
 
+def _find_checkpoint(recipe: Recipe, run_dir: Path, *, resume: bool) -> Path | None:
+    """Where to go on from; None for a run that starts."""
+    checkpoint = last_checkpoint(run_dir)
+    if resume:
+        if checkpoint is None:
+            raise CheckpointError(
+                f"{run_dir} holds no checkpoint to resume from: remove it and start again "
+                "without --resume"
+            )
+        _check_resumable(recipe, run_dir)
+        return checkpoint
+    if run_dir.exists() and (not run_dir.is_dir() or any(run_dir.iterdir())):
+        way_on = f"go on with it by --resume {run_dir}" if checkpoint else "remove it"
+        raise RecipeError(f"{run_dir} is there already: {way_on}, or give observe.run_dir=ANOTHER")
+    return None
+
+
 def _load_model(recipe: Recipe, corpus: Corpus, checkpoint: Path | None) -> LoadedModel:
     """The model to train, with tags, codec and recipe as its checkpoints will tell them."""
-    source = checkpoint or (None if recipe.model.base is None else Path(recipe.model.base))
+    source = checkpoint or recipe.model.base
     if source is None:
         config = PRESETS[recipe.model.preset]
         if recipe.model.revision is Revision.APRIL_2025:
@@ -118,14 +130,15 @@ def _load_model(recipe: Recipe, corpus: Corpus, checkpoint: Path | None) -> Load
         loaded = LoadedModel(model, ModelInfo())
     else:
         revision = None if checkpoint else recipe.model.revision
-        loaded = load_pretrained(source, revision=revision)
-    _check_codec(corpus, loaded)
+        loaded = load_model(source, revision=revision)
+    _check_codec(recipe, corpus, loaded)
+    _check_channel_weights(recipe, loaded)
     tags = recipe.tag_table(loaded.info.tags)
     info = ModelInfo(tags, corpus.info.codec, recipe_hash=recipe.content_hash)
     return LoadedModel(loaded.model, info)
 
 
-def _check_codec(corpus: Corpus, loaded: LoadedModel) -> None:
+def _check_codec(recipe: Recipe, corpus: Corpus, loaded: LoadedModel) -> None:
     """Codes of another codec would be noise to the model."""
     layout, spec = loaded.model.config.layout, corpus.info.codec
     geometry = (layout.num_channels, layout.codebook_size)
@@ -137,6 +150,21 @@ def _check_codec(corpus: Corpus, loaded: LoadedModel) -> None:
         )
     if loaded.info.codec is not None:
         refuse_other_codec(corpus.path, found=spec, expected=loaded.info.codec)
+    elif recipe.model.base is not None and spec.name != recipe.model.codec:
+        raise DataError(
+            f"corpus {corpus.path} was made with codec '{spec.name}', the base names none and is "
+            f"taken to speak '{recipe.model.codec}': prepare the corpus with that, or say "
+            f"model.codec={spec.name} if the base does speak it"
+        )
+
+
+def _check_channel_weights(recipe: Recipe, loaded: LoadedModel) -> None:
+    weights, channels = recipe.train.channel_weights, loaded.model.config.layout.num_channels
+    if weights is not None and len(weights) != channels:
+        raise RecipeError(
+            f"train.channel_weights has {len(weights)} weights, the model {channels} channels: "
+            "give one for each"
+        )
 
 
 def _open_datasets(
@@ -185,12 +213,24 @@ def _feeds(
     feed = BatchFeed(training, sampler, to_batch)
     if validation is None:
         return feed, []
-    by_length = sorted(range(len(validation)), key=lambda i: validation.lengths[i])
-    step = max(1, len(by_length) // recipe.evaluate.max_valid_clips)
-    chosen = by_length[::step][: recipe.evaluate.max_valid_clips]
-    size = settings.batch_size
-    groups = [chosen[start : start + size] for start in range(0, len(chosen), size)]
-    return feed, [to_batch([validation[i] for i in group]) for group in groups]
+    return feed, [
+        to_batch([validation[index] for index in group])
+        for group in _validation_groups(validation.lengths, recipe)
+    ]
+
+
+def _validation_groups(lengths: list[int], recipe: Recipe) -> list[list[int]]:
+    """The same clips at every validation, of all lengths, in batches as large as training's."""
+    by_length = sorted(range(len(lengths)), key=lambda index: lengths[index])
+    count = min(len(by_length), recipe.evaluate.max_valid_clips)
+    chosen = [by_length[i * len(by_length) // count] for i in range(count)]
+    sampler = LengthBucketSampler(
+        [lengths[index] for index in chosen],
+        batch_size=recipe.train.batch_size,
+        seed=0,
+        max_frames=recipe.train.max_frames_per_batch,
+    )
+    return [[chosen[i] for i in batch] for batch in sampler.epoch_batches(0)]
 
 
 def _announce(
@@ -220,19 +260,28 @@ def _untagged_languages(dataset: DiaDataset, tags: TagTable) -> list[str]:
 
 
 _MAY_CHANGE = frozenset(
-    {"steps", "epochs", "valid_every", "sample_every", "checkpoint_every", "keep_last", "log_every"}
-    | {"device"}
+    {
+        "data.corpus",
+        "train.steps",
+        "train.epochs",
+        "train.device",
+        "train.valid_every",
+        "train.sample_every",
+        "train.checkpoint_every",
+        "train.keep_last",
+        "train.log_every",
+    }
 )
 
 
 def _check_resumable(recipe: Recipe, run_dir: Path) -> None:
     """A resumed run is the same run: what decides its numbers may not differ."""
     started = load_recipe(run_dir / RECIPE_FILE)
-    for section in ("model", "data", "train"):
+    for section in ("model", "data", "train"):  # where the corpus lies may change, not what it is
         before, now = getattr(started, section), getattr(recipe, section)
         for name in type(before).model_fields:
             old, new = getattr(before, name), getattr(now, name)
-            if old != new and not (section == "train" and name in _MAY_CHANGE):
+            if old != new and f"{section}.{name}" not in _MAY_CHANGE:
                 raise RecipeError(
                     f"{section}.{name} is {new!r}, the run in {run_dir} was started with {old!r}: "
                     "put it back, or start a new run from its checkpoint with model.base"

@@ -20,13 +20,21 @@ class ModelSettings(_Section):
     """Which model to train."""
 
     base: str | None = None
-    """A model to start from: its directory; none starts from random weights of `preset`."""
+    """A model to start from: directory, .pth, Hub id …; none starts from random weights."""
     preset: str = "mini"
     """Shape of a new model: mini or dia-1.6b. A base brings its own."""
     revision: Revision | None = None
     """0626 or 2025-04; needed where the base does not say it. A new model is 0626."""
     tags: dict[str, int] = Field(default_factory=dict)
     """Tags besides the base's: "[name]": byte, for named speakers and further languages."""
+    codec: str = "descript/dac_44khz"
+    """Codec of a base that does not name its own, as the corpus must name it; Dia's is DAC."""
+
+    @field_validator("revision", mode="before")
+    @classmethod
+    def _undo_octal(cls, revision: object) -> object:
+        """YAML reads an unquoted 0626 as an octal number."""
+        return Revision.JUNE_2025 if revision in (0o626, 626) else revision
 
     @field_validator("preset")
     @classmethod

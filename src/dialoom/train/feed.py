@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 from dialoom.data import Batch, Clip, DiaDataset, LengthBucketSampler
 
@@ -30,7 +31,7 @@ class BatchFeed:
         self._collate = collate
         self.position = Position()
 
-    @property
+    @cached_property
     def batches_per_epoch(self) -> int:
         """Of the first epoch; with a frame budget later ones may differ by a few."""
         return len(self._sampler.epoch_batches(0))

@@ -1,8 +1,10 @@
 """What a recipe says under `train`."""
 
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+Share = Annotated[float, Field(ge=0, lt=1)]
 
 
 class TrainSettings(BaseModel):
@@ -30,7 +32,7 @@ class TrainSettings(BaseModel):
     """Where the cosine ends, as a share of `lr`."""
     weight_decay: float = Field(default=0.01, ge=0)
     """AdamW's decay of matrices; norms and embeddings have none."""
-    betas: tuple[float, float] = (0.9, 0.95)
+    betas: tuple[Share, Share] = (0.9, 0.95)
     """AdamW's averaging of gradients and of their squares."""
     clip_norm: float = Field(default=1.0, gt=0)
     """Norm to which the gradient of a step is clipped."""
@@ -42,7 +44,7 @@ class TrainSettings(BaseModel):
     """bf16 is autocast over fp32 weights; auto takes it where the processor computes in it."""
     device: str = "auto"
     """auto is a GPU if there is one."""
-    seed: int = 0
+    seed: int = Field(default=0, ge=0, lt=2**32)
     """Decides the weights of a new model, the order of clips and which texts are dropped."""
     valid_every: int = Field(default=200, ge=1)
     """Steps between validations; there is one before the first step and one after the last."""

@@ -1,10 +1,12 @@
 """Ctrl-C and SIGTERM ask a run to stop; it finishes its step and writes a checkpoint first."""
 
+import os
 import signal
 import threading
 from types import FrameType, TracebackType
 from typing import Self
 
+_NOTICE = b"\nstopping after this step, with a checkpoint; once more to stop at once\n"
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
@@ -31,6 +33,7 @@ class StopRequest:
     def _note(self, number: int, frame: FrameType | None) -> None:
         self.requested = True
         self._restore()
+        os.write(2, _NOTICE)  # the one way to write that is safe inside a signal handler
 
     def _restore(self) -> None:
         for number, handler in self._previous.items():

@@ -50,7 +50,7 @@ class Outcome:
     Attributes:
         step: optimizer steps done.
         finished: False where it was asked to stop early.
-        best_loss: lowest validation loss, nats per target; None without validation clips.
+        best_loss: lowest validation loss after step 0, nats per target; None if there was none.
     """
 
     step: int
@@ -93,6 +93,7 @@ class Trainer:
         self._best_loss = float("inf")
         self._skipped = 0
         self._saved_step: int | None = None
+        self._stop = StopRequest()
 
     def run(self) -> Outcome:
         """Trains to the last step, or until a signal asks to stop; either way a checkpoint is left.
@@ -102,10 +103,10 @@ class Trainer:
         """
         meter = Meter(self.total_steps - self.step)
         batches = iter(self._feed)
-        with StopRequest() as stop:
+        with self._stop:
             if self.step == 0:
                 self._validate()
-            while self.step < self.total_steps and not stop.requested:
+            while self.step < self.total_steps and not self._stop.requested:
                 started = time.perf_counter()
                 result = self._advance(batches)
                 meter.add(result, time.perf_counter() - started)
@@ -115,7 +116,7 @@ class Trainer:
         return Outcome(
             self.step,
             finished=self.step == self.total_steps,
-            best_loss=self._best_loss if self._valid_batches else None,
+            best_loss=self._best_loss if self._best_loss < float("inf") else None,
         )
 
     def _advance(self, batches: Iterator[Batch]) -> StepResult:
@@ -151,10 +152,10 @@ class Trainer:
         is_best = False
         if is_last or step % settings.valid_every == 0:
             is_best = self._validate()
-        if is_last or (settings.sample_every and step % settings.sample_every == 0):
-            self._speak()
         if is_last or is_best or step % settings.checkpoint_every == 0:
             self._save(is_best=is_best)
+        if is_last or (settings.sample_every and step % settings.sample_every == 0):
+            self._speak()
 
     def _save(self, *, is_best: bool) -> None:
         self._store.save(self.model, self.state(), self.step, is_best=is_best)
@@ -186,7 +187,7 @@ class Trainer:
         return learning_rate(self.step if step is None else step, self.total_steps, self._settings)
 
     def _validate(self) -> bool:
-        """Logs the validation loss and says whether it is the best so far."""
+        """Logs the validation loss and says whether it is the best that training has reached."""
         if not self._valid_batches:
             return False
         self.model.eval()
@@ -195,8 +196,9 @@ class Trainer:
         num_clips = sum(len(batch.clip_ids) for batch in self._valid_batches)
         record = valid_record(self.step, sums, num_clips)
         self._observer.valid(record)
-        is_best = record.loss < self._best_loss
-        self._best_loss = min(self._best_loss, record.loss)
+        is_best = self.step > 0 and record.loss < self._best_loss
+        if is_best:
+            self._best_loss = record.loss
         return is_best
 
     def _speak(self) -> None:
@@ -208,6 +210,8 @@ class Trainer:
                 self._observer.sample(
                     spoken.record, spoken.samples, sample_rate_hz=spoken.sample_rate_hz
                 )
+                if self._stop.requested:
+                    break
         except Exception as error:
             reason = f"{type(error).__name__}: {error}".splitlines()[0]
             self._observer.event(EventRecord(self.step, f"the samples failed ({reason})"))

@@ -1,0 +1,120 @@
+"""LoRA adapters in peft's format, merged into a model: W + scale · B · A (Hu et al. 2106.09685).
+
+Merged here and not by peft, so that speaking with an adapter needs no further package.
+"""
+
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from dialoom.checkpoint.store import read_json
+from dialoom.checkpoint.tensor_files import WeightsFile, open_weights
+from dialoom.errors import CheckpointError
+from dialoom.model import DiaModel
+
+ADAPTER_CONFIG = "adapter_config.json"
+_WEIGHTS = ("adapter_model.safetensors", "adapter_model.bin")
+_PREFIX = "base_model.model."
+
+
+@dataclass(frozen=True)
+class Adapter:
+    """What peft saved.
+
+    Attributes:
+        directory: where.
+        base: the model that it was trained on, as its author named it.
+        config: adapter_config.json.
+        weights: tensors under peft's names.
+    """
+
+    directory: Path
+    base: str
+    config: Mapping[str, Any]
+    weights: WeightsFile
+
+
+def read_adapter(directory: Path) -> Adapter:
+    """Opens an adapter's directory.
+
+    Raises:
+        CheckpointError: it names no base, is no plain LoRA, or has no weights.
+    """
+    config = read_json(directory / ADAPTER_CONFIG)
+    base = config.get("base_model_name_or_path")
+    if not base:
+        raise CheckpointError(
+            f"{directory}: {ADAPTER_CONFIG} names no base model: write it into "
+            "base_model_name_or_path"
+        )
+    if config.get("peft_type") != "LORA" or config.get("use_dora"):
+        kind = "DORA" if config.get("use_dora") else config.get("peft_type")
+        raise CheckpointError(
+            f"{directory}: an adapter of type {kind!r}; only LORA can be merged here: merge it "
+            "with peft and give the merged model"
+        )
+    present = [directory / name for name in _WEIGHTS if (directory / name).exists()]
+    weights = open_weights(present[0] if present else directory / _WEIGHTS[0])
+    return Adapter(directory, str(base), config, weights)
+
+
+@torch.no_grad()
+def merge_adapter(model: DiaModel, adapter: Adapter) -> None:
+    """Adds the adapter to the model's weights, in place; sums are made in float32.
+
+    Raises:
+        CheckpointError: a tensor fits no parameter of the model, in name or shape.
+    """
+    parameters = dict(model.named_parameters())
+    left = set(adapter.weights)
+    for name in sorted(adapter.weights):
+        if ".lora_A." in name:
+            partner = name.replace(".lora_A.", ".lora_B.")
+            left -= {name, partner}
+            if partner not in adapter.weights:
+                raise CheckpointError(f"{adapter.directory}: {partner} is missing: copy it again")
+            a, b = adapter.weights[name], adapter.weights[partner]
+            module = name.partition(".lora_A.")[0].removeprefix(_PREFIX)
+            delta = _scale(adapter.config, module, rank=a.shape[0]) * (b.float() @ a.float())
+            target = _target(parameters, f"{module}.weight", delta.shape, adapter)
+            target.copy_(target.float() + delta)
+        elif ".lora_" not in name:  # modules_to_save: trained whole
+            left -= {name}
+            whole = adapter.weights[name]
+            _target(parameters, name.removeprefix(_PREFIX), whole.shape, adapter).copy_(whole)
+    if left:
+        raise CheckpointError(
+            f"{adapter.directory}: {min(left)} is no LoRA of a linear map: merge it with peft and "
+            "give the merged model"
+        )
+
+
+def _target(
+    parameters: dict[str, torch.nn.Parameter], name: str, shape: torch.Size, adapter: Adapter
+) -> Tensor:
+    where = f"adapter {adapter.directory} on {adapter.base}"
+    if name not in parameters:
+        raise CheckpointError(f"{where}: the base has no {name}: it is an adapter of another model")
+    parameter = parameters[name]
+    if parameter.shape != shape:
+        raise CheckpointError(
+            f"{where}: {name} has shape {tuple(parameter.shape)}, the adapter is for "
+            f"{tuple(shape)}: it was trained on a model of another width"
+        )
+    return parameter
+
+
+def _scale(config: Mapping[str, Any], module: str, *, rank: int) -> float:
+    """Alpha / r, by √r with rank-stabilised LoRA; alpha may differ by module."""
+    alpha = float(config.get("lora_alpha", 8))
+    for pattern, value in (config.get("alpha_pattern") or {}).items():
+        if re.match(rf"(.*\.)?({pattern})$", module):
+            alpha = float(value)
+            break
+    return alpha / (math.sqrt(rank) if config.get("use_rslora") else rank)

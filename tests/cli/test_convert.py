@@ -1,0 +1,196 @@
+"""`dialoom convert`: every way there and back, the probe that finds a revision, the card."""
+
+import json
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import yaml
+from fake_audio import write_tone
+from helpers import small_config, small_model
+from tiny_run import SPEC, tiny_recipe
+
+from dialoom.checkpoint import ModelInfo, load_model, save_pretrained
+from dialoom.checkpoint.nari_weights import to_nari_weights
+from dialoom.checkpoint.revision_probe import probe_revision
+from dialoom.cli.main import main
+from dialoom.codec import Codes, load_codec
+from dialoom.data import Clip, collate
+from dialoom.errors import CheckpointError
+from dialoom.loss import channel_loss
+from dialoom.model import DiaModel, Revision
+from dialoom.recipe.run import run_recipe
+from dialoom.text import TagTable
+
+TEXT = "[S1] A short clip."
+
+
+@pytest.fixture
+def convert(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Callable[..., tuple[int, str]]:
+    """Runs the command in an empty directory: its status and what it said."""
+    monkeypatch.chdir(tmp_path)
+
+    def run(*arguments: str | Path) -> tuple[int, str]:
+        monkeypatch.setattr(sys, "argv", ["dialoom", "convert", *map(str, arguments)])
+        with pytest.raises(SystemExit) as caught:
+            main()
+        output = capsys.readouterr()
+        return int(caught.value.code or 0), output.out + output.err
+
+    return run
+
+
+Convert = Callable[..., tuple[int, str]]
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> Path:
+    save_pretrained(small_model(), ModelInfo(codec=SPEC), tmp_path / "model")
+    return tmp_path / "model"
+
+
+def _april(path: Path) -> Path:
+    save_pretrained(small_model(Revision.APRIL_2025), ModelInfo(), path)
+    return path
+
+
+def test_there_and_back_bit_for_bit(convert: Convert, model: Path) -> None:
+    assert convert(model, "nari", "--to", "nari") == (0, "nari: nari, revision 0626\n")
+    assert convert("nari", "back", "--to", "transformers")[0] == 0
+    for name in ("model.safetensors", "config.json", "dialoom.json", "tokenizer_config.json"):
+        assert Path("back", name).read_bytes() == (model / name).read_bytes(), name
+    assert not list(Path().glob(".*"))
+
+
+def test_april_goes_to_nari_and_not_to_transformers(convert: Convert, tmp_path: Path) -> None:
+    _april(tmp_path / "april")
+    status, said = convert("april", "out", "--to", "transformers")
+    assert status == 2
+    assert "cannot go to transformers" in said
+    assert "does not rotate cross-attention" in said
+    assert not Path("out").exists()
+    assert convert("april", "out", "--to", "nari") == (0, "out: nari, revision 2025-04\n")
+    assert set(json.loads(Path("out/config.json").read_text())) == {
+        "version", "model", "training", "data",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16", "float16"])
+def test_types(convert: Convert, model: Path, dtype: str) -> None:
+    from transformers import DiaForConditionalGeneration
+
+    assert convert(model, "out", "--to", "transformers", "--dtype", dtype)[0] == 0
+    theirs = DiaForConditionalGeneration.from_pretrained("out", dtype="auto")
+    expected = small_model().to(getattr(torch, dtype)).state_dict()
+    assert all(torch.equal(t, expected[n]) for n, t in theirs.named_parameters())
+
+
+def test_values_beyond_float16_are_refused(convert: Convert, tmp_path: Path) -> None:
+    large = small_model()
+    large.logits_dense.weight.data[0, 0] = 1e6
+    save_pretrained(large, ModelInfo(), tmp_path / "large")
+    status, said = convert("large", "out", "--to", "nari", "--dtype", "float16")
+    assert status == 2
+    assert "logits_dense.weight has values that float16 cannot hold" in said
+    assert not Path("out").exists()
+
+
+def test_refusals_are_one_line(convert: Convert, model: Path) -> None:
+    torch.save(to_nari_weights(small_model().state_dict(), small_config()), "bare.pth")
+    Path("there").mkdir()
+    cases = [
+        ([model, "out", "--to", "gguf"], "--to gguf: take transformers or nari"),
+        ([model, "out", "--to", "nari", "--dtype", "int8"], "--dtype int8: take float32"),
+        ([model, "there", "--to", "nari"], "there exists already"),
+        ([model, "out", "--to", "nari", "--revision", "2025-04"], "you say 2025-04"),
+        ([model, "out", "--to", "nari", "--revision", "x"], "revision 'x' is unknown"),
+        (["bare.pth", "out", "--to", "nari"], "--revision 0626 (Dia-1.6B-0626"),
+        (["bare.pth", "out", "--to", "nari", "--revision", "auto"], "give --probe and"),
+    ]
+    for arguments, message in cases:
+        status, said = convert(*arguments)
+        assert status == 2
+        assert message in said
+        assert said.count("\n") == 1
+    assert not Path("out").exists()
+
+
+def _learn(model: DiaModel, codes: Codes) -> DiaModel:
+    """A few steps on one clip: enough for its own mathematics to beat the other."""
+    batch = collate(
+        [Clip("a", TEXT, None, None, codes)], layout=model.config.layout,
+        tags=TagTable.default(), frames_per_second=86.0,
+    )  # fmt: skip
+    optimizer = torch.optim.Adam(model.parameters(), lr=3e-3)
+    for _ in range(60):
+        logits = model(batch.text_BS, batch.audio_BTC)
+        sums = channel_loss(logits, batch.targets_BTC, eos_id=1024)
+        optimizer.zero_grad()
+        (sums.weighted / batch.num_targets).backward()
+        optimizer.step()
+    return model
+
+
+@pytest.mark.parametrize("revision", list(Revision))
+def test_probe_finds_the_revision(convert: Convert, tmp_path: Path, revision: Revision) -> None:
+    waveform_path = write_tone(tmp_path / "clip.wav", 0.5)
+    from dialoom.audio import read_audio
+
+    codes = load_codec("mini").encode(read_audio(waveform_path))
+    learned = _learn(small_model(revision).train(), codes)
+    torch.save(to_nari_weights(learned.state_dict(), small_config()), "bare.pth")
+    status, said = convert(
+        "bare.pth", "out", "--to", "nari", "--revision", "auto", "--codec", "mini",
+        "--probe", "clip.wav", "--probe-text", TEXT,
+    )  # fmt: skip
+    assert status == 0, said
+    assert f"it is {revision}, better by" in said
+    assert load_model("out").model.config == small_config(revision)
+
+
+def test_probe_that_does_not_decide(tmp_path: Path) -> None:
+    theirs = to_nari_weights(small_model().state_dict(), small_config())
+    theirs["decoder.logits_dense.weight"] *= 1e-3  # knows nothing: ln 1028 either way
+    torch.save(theirs, tmp_path / "bare.pth")
+    codes = Codes(np.random.default_rng(0).integers(0, 1024, (20, 9)).astype(np.uint16))
+    with pytest.raises(CheckpointError, match="the clip does not tell the revision"):
+        probe_revision(str(tmp_path / "bare.pth"), codes, TEXT)
+
+
+def test_auto_asks_no_clip_where_the_source_says_it(convert: Convert, model: Path) -> None:
+    assert convert(model, "out", "--to", "nari", "--revision", "auto")[0] == 0
+
+
+def test_card_of_a_run(convert: Convert, tmp_path: Path) -> None:
+    recipe = tiny_recipe(tmp_path)
+    run_recipe(recipe, tmp_path / "run")
+    assert convert("run/checkpoints/last", "out", "--to", "transformers")[0] == 0
+    text = Path("out/README.md").read_text(encoding="utf-8")
+    _, front, body = text.split("---\n", 2)
+    assert yaml.safe_load(front) == {
+        "library_name": "dialoom", "pipeline_tag": "text-to-speech",
+        "tags": ["dia", "text-to-speech", "dialogue"], "license": "unknown", "language": ["en"],
+    }  # fmt: skip
+    assert recipe.content_hash in body
+    assert "h of speech" in body
+    assert "| 3 |" in body
+    assert "| 6 |" in body
+    assert "EOS" in body
+    assert "languages: en" in body
+    assert 'dialoom speak out "[S1] Hello. [S2] Hi!"' in body
+    assert "from_local" not in body
+
+
+def test_card_of_a_model_of_which_nothing_is_known(convert: Convert, model: Path) -> None:
+    save_pretrained(small_model(), replace(ModelInfo()), Path("plain"))
+    assert convert("plain", "out", "--to", "nari")[0] == 0
+    body = Path("out/README.md").read_text(encoding="utf-8")
+    assert "none: not trained by dialoom" in body
+    assert 'Dia.from_local("out/config.json", "out/dia-v0_1.pth")' in body
+    assert "from commit 65028e0 on" in body

@@ -1,0 +1,222 @@
+"""A model measured on a corpus: loss, speech, ceiling, and what is refused."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import typer
+from fake_speech import fake_sentence
+from helpers import small_model
+from typer.testing import CliRunner
+
+from dialoom.audio import write_audio
+from dialoom.checkpoint import ModelInfo, save_pretrained
+from dialoom.cli.evaluate import evaluate_command
+from dialoom.codec import CodecSpec, Codes, load_codec
+from dialoom.data import Clip, Corpus, CorpusWriter
+from dialoom.errors import AudioError, DataError
+from dialoom.evaluate import evaluation as module
+from dialoom.evaluate.evaluation import EvaluateOptions, evaluate_model
+from dialoom.generate import SamplingSettings, Synthesizer
+from dialoom.generate.decode import Generated, Request
+
+NUM_CLIPS = 6
+PLAIN = SamplingSettings(cfg_scale=0)
+
+app = typer.Typer()
+app.command()(evaluate_command)
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """`recordings/`, a `corpus/` of them, all in `train`, and a `model/` that knows nothing."""
+    path = tmp_path_factory.mktemp("evaluate")
+    codec = load_codec("mini")
+    (path / "recordings").mkdir()
+    clips = []
+    for seed in range(NUM_CLIPS):
+        waveform = fake_sentence(seed, num_sounds=4 + seed % 3)
+        write_audio(path / "recordings" / f"{seed}.flac", waveform)
+        text, language = f"[S1] Number {seed}.", (None, "en", "tlh")[seed % 3]
+        codes = codec.encode(waveform)
+        clips.append(Clip(f"clip-{seed}", text, language, None, codes, source=f"{seed}.flac"))
+    writer = CorpusWriter(path / "corpus", codec.spec, valid_fraction=0)
+    writer.write(0, clips)
+    writer.finish(1)
+    save_pretrained(small_model(), ModelInfo(codec=codec.spec), path / "model")
+    return path
+
+
+@pytest.fixture(scope="module")
+def synthesizer(place: Path) -> Synthesizer:
+    return Synthesizer.load(place / "model")
+
+
+@pytest.fixture(scope="module")
+def corpus(place: Path) -> Corpus:
+    return Corpus.open(place / "corpus")
+
+
+@pytest.fixture
+def perfect(monkeypatch: pytest.MonkeyPatch, corpus: Corpus) -> list[int]:
+    """Speech is the clips' own codes; the batch sizes that were asked for."""
+    frames = {corpus[i].text: corpus[i].codes.frames for i in range(NUM_CLIPS)}
+    sizes = []
+
+    def speak(
+        model: object, requests: Sequence[Request], settings: object, *, max_frames: int
+    ) -> list[Generated]:
+        sizes.append(len(requests))
+        spoken = []
+        for request in requests:
+            text = next(
+                text for text in frames if text.encode()[-4:] == bytes(request.text_ids[-4:])
+            )
+            assert len(frames[text]) < max_frames
+            spoken.append(Generated(torch.from_numpy(frames[text].astype(np.int64)), stopped=True))
+        return spoken
+
+    monkeypatch.setattr(module, "generate_codes", speak)
+    return sizes
+
+
+def test_a_model_that_says_the_codes_reaches_the_ceiling(
+    perfect: list[int], synthesizer: Synthesizer, corpus: Corpus, place: Path
+) -> None:
+    options = EvaluateOptions(split="all", seeds=2, recordings=place / "recordings")
+    found = evaluate_model(synthesizer, corpus, options)
+    assert found.against_codec.retrieval_top1 == found.against_codec.length_within == 1
+    assert found.against_codec.median_distortion_db == pytest.approx(0, abs=1e-3)
+    assert found.ceiling is not None and found.against_recordings is not None
+    assert found.ceiling.num_utterances == NUM_CLIPS
+    assert found.against_recordings == replace(found.ceiling, num_utterances=2 * NUM_CLIPS)
+    assert found.ceiling.median_distortion_db > 0.1
+    assert found.distortion_ratio == pytest.approx(1)
+    assert {(a.clip_id, a.seed) for a in found.attempts} == {
+        (f"clip-{i}", seed) for i in range(NUM_CLIPS) for seed in range(2)
+    }
+
+
+def test_progress_is_told_batch_by_batch(
+    perfect: list[int], synthesizer: Synthesizer, corpus: Corpus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "SPEECH_BATCH_SIZE", 5)
+    told: list[tuple[int, int]] = []
+    options = EvaluateOptions(split="train", seeds=2)
+    evaluate_model(synthesizer, corpus, options, progress=lambda *now: told.append(now))
+    assert told == [(5, 12), (10, 12), (12, 12)]
+    assert perfect == [5, 5, 2]
+
+
+def test_the_loss_does_not_depend_on_the_batches(
+    perfect: list[int], synthesizer: Synthesizer, corpus: Corpus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    options = EvaluateOptions(split="train", seeds=1)
+    together = evaluate_model(synthesizer, corpus, options).loss
+    monkeypatch.setattr(module, "LOSS_BATCH_SIZE", 1)
+    alone = evaluate_model(synthesizer, corpus, options).loss
+    assert alone.loss_channels == pytest.approx(together.loss_channels, rel=1e-5)
+    assert alone.num_clips == NUM_CLIPS and len(alone.accuracy_channels) == 9
+
+
+def test_fewer_clips_are_spread_over_the_lengths(
+    perfect: list[int], synthesizer: Synthesizer, corpus: Corpus
+) -> None:
+    options = EvaluateOptions(split="train", max_clips=3, seeds=1)
+    chosen = [attempt.clip_id for attempt in evaluate_model(synthesizer, corpus, options).attempts]
+    sounds = [4 + int(clip_id[-1]) % 3 for clip_id in chosen]
+    assert sounds == [4, 5, 6]
+
+
+def test_an_untrained_model_is_measured_and_runs_on(
+    synthesizer: Synthesizer, corpus: Corpus
+) -> None:
+    options = EvaluateOptions(split="train", max_clips=2, seeds=2, sampling=PLAIN)
+    found, again = (evaluate_model(synthesizer, corpus, options) for _ in range(2))
+    assert found == again
+    assert found.against_recordings is found.ceiling is found.distortion_ratio is None
+    assert found.against_codec.stopped < 1
+    assert found.against_codec.median_distortion_db > 1
+
+
+def test_other_codes_are_refused(synthesizer: Synthesizer, tmp_path: Path) -> None:
+    other = CodecSpec("other", "1" * 64, 44_100, 512, 9, 1024)
+    writer = CorpusWriter(tmp_path, other)
+    writer.write(0, [Clip("a", "[S1] A.", None, None, Codes(np.zeros((5, 9), np.uint16)))])
+    writer.finish(1)
+    with pytest.raises(DataError, match="made by codec other"):
+        evaluate_model(synthesizer, Corpus.open(tmp_path), EvaluateOptions(split="all"))
+
+
+def test_an_empty_split_is_refused(synthesizer: Synthesizer, corpus: Corpus) -> None:
+    with pytest.raises(DataError, match=r"split .valid.*--valid-fraction"):
+        evaluate_model(synthesizer, corpus, EvaluateOptions())
+
+
+def test_a_missing_recording_is_refused(
+    synthesizer: Synthesizer, corpus: Corpus, tmp_path: Path
+) -> None:
+    with pytest.raises(AudioError, match="no such file"):
+        evaluate_model(synthesizer, corpus, EvaluateOptions(split="all", recordings=tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"split": "test"}, "split 'test' is unknown; choose valid, train or all"),
+        ({"max_clips": 0}, "max_clips 0: must be at least 1"),
+        ({"seeds": 0}, "seeds 0: must be at least 1"),
+    ],
+)
+def test_options_out_of_range_are_refused(wrong: dict[str, object], message: str) -> None:
+    with pytest.raises(DataError, match=message):
+        EvaluateOptions(**wrong)  # type: ignore[arg-type]
+
+
+def _run(*arguments: str | Path) -> list[str]:
+    result = CliRunner().invoke(app, [str(argument) for argument in arguments])
+    if result.exception is not None:
+        raise result.exception
+    return result.stdout.splitlines()
+
+
+def test_the_command_prints_a_table_and_writes_json(
+    perfect: list[int], place: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "out.json"
+    arguments = ["--split", "all", "--seeds", "1", "--json", out]
+    lines = _run(
+        place / "model", place / "corpus", *arguments, "--recordings", place / "recordings"
+    )
+    assert lines[0].startswith("6 clips of split all, each spoken with 1 seeds")
+    assert lines[2].split() == ["channel", "mean", *"012345678"]
+    table = {line[:26].strip(): line[26:].split() for line in lines[7:]}
+    assert table["nearest to its own clip"] == ["100.0%"] * 3
+    assert table["distortion ÷ codec alone"] == ["1.00"]
+    content = json.loads(out.read_text())
+    assert content["distortion_ratio"] == pytest.approx(1)
+    assert content["ceiling"]["num_utterances"] == len(content["attempts"]) == NUM_CLIPS
+    assert content["options"]["recordings"] == str(place / "recordings")
+
+
+def test_the_command_without_recordings_writes_null_for_what_it_cannot_know(
+    place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def say_nothing(
+        model: object, requests: Sequence[Request], settings: object, *, max_frames: int
+    ) -> list[Generated]:
+        nothing = torch.zeros(0, 9, dtype=torch.long)
+        return [Generated(nothing, stopped=True) for _ in requests]
+
+    monkeypatch.setattr(module, "generate_codes", say_nothing)
+    out = tmp_path / "out.json"
+    lines = _run(place / "model", place / "corpus", "--split", "train", "--json", out)
+    assert any("--recordings" in line for line in lines)
+    content = json.loads(out.read_text())
+    assert content["ceiling"] is content["distortion_ratio"] is None
+    assert content["against_codec"]["median_distortion_db"] is None
+    assert content["against_codec"]["empty"] == 1
