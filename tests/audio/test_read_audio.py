@@ -7,7 +7,7 @@ import pytest
 import soundfile
 from fake_audio import tone, write_tone
 
-from dialoom.audio import Waveform, read_audio, write_audio
+from dialoom.audio import Waveform, check_writable, read_audio, write_audio
 from dialoom.errors import AudioError
 
 FORMATS = [
@@ -122,3 +122,49 @@ def test_writing_clips_and_names_what_it_cannot_write(tmp_path: Path) -> None:
         write_audio(tmp_path / "loud.aac", loud)
     with pytest.raises(AudioError, match=r"44100 Hz.*; choose .wav"):
         write_audio(tmp_path / "loud.opus", loud)
+
+
+@pytest.mark.parametrize(
+    ("name", "rate", "reason"),
+    [
+        ("gone/a.wav", 44_100, "there is no directory .*gone; make it"),
+        ("a.xyz", 44_100, "cannot write audio as '.xyz'; choose one of .wav"),
+        ("a", 44_100, "cannot write audio as ''; choose one of .wav"),
+        ("a.opus", 44_100, "'.opus' cannot hold 44100 Hz; choose .wav"),
+        ("a.mp3", 96_000, "'.mp3' cannot hold 96000 Hz; choose .wav"),
+        ("a.OGG", 0, "'.OGG' cannot hold 0 Hz"),
+        ("folder.wav", 44_100, "no file may be written there"),
+    ],
+)
+def test_what_cannot_be_written_is_known_before(
+    tmp_path: Path, name: str, rate: int, reason: str
+) -> None:
+    (tmp_path / "folder.wav").mkdir()
+    waveform = Waveform(np.zeros(100, np.float32), rate)
+    for refuse in (
+        lambda: check_writable(tmp_path / name, rate),
+        lambda: write_audio(tmp_path / name, waveform),
+    ):
+        with pytest.raises(AudioError, match=reason) as caught:
+            refuse()
+        assert str(caught.value).startswith(f"{tmp_path / name}: ")
+        assert "\n" not in str(caught.value)
+    assert [path.name for path in tmp_path.iterdir()] == ["folder.wav"]
+
+
+@pytest.mark.parametrize(("suffix", "rate"), FORMATS)
+def test_checking_writes_nothing(tmp_path: Path, suffix: str, rate: int) -> None:
+    check_writable(tmp_path / f"new{suffix}", rate)
+    check_writable(tmp_path / f"new{suffix.upper()}", rate)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_that_the_disk_does_not_take(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*arguments: object, **options: object) -> None:
+        raise soundfile.LibsndfileError(2, "Error opening: ")
+
+    monkeypatch.setattr(soundfile, "write", fail)
+    with pytest.raises(AudioError, match=r"a\.wav: cannot be written \(System error\)"):
+        write_audio(tmp_path / "a.wav", tone(0.1))

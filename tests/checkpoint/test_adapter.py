@@ -1,6 +1,7 @@
 """Adapters of peft, on any base: what is merged here is what peft merges."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -56,7 +57,7 @@ def test_merged_as_peft_merges(tmp_path: Path, base: Path, options: dict[str, An
     merged = load_model(path).model.state_dict()
     assert merged.keys() == expected.keys()
     changed = [name for name in merged if not torch.equal(merged[name], before[name])]
-    assert len(changed) == 14 + (1 if "modules_to_save" in options else 0)
+    assert len(changed) == 16 + (1 if "modules_to_save" in options else 0)
     for name, tensor in expected.items():
         torch.testing.assert_close(merged[name], tensor, rtol=1e-6, atol=1e-6)
 
@@ -79,8 +80,6 @@ def _set(path: Path, **changes: Any) -> None:
 
 
 def test_adapter_for_another_width(tmp_path: Path, base: Path) -> None:
-    from dataclasses import replace
-
     path, _ = _adapter(tmp_path / "adapter", base)
     config = small_config()
     wide = DiaModel(replace(config, decoder=replace(config.decoder, hidden_size=80)))
@@ -111,6 +110,22 @@ def test_adapters_that_are_refused(
     _set(path, **changes)
     with pytest.raises(CheckpointError, match=message):
         load_model(path)
+
+
+def test_base_on_the_hub_of_a_revision_there(
+    tmp_path: Path, base: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = []
+
+    def fetch(repository: str, revision: str | None, allow_patterns: list[str]) -> str:
+        asked.append((repository, revision))
+        return str(base)
+
+    monkeypatch.setattr("huggingface_hub.snapshot_download", fetch)
+    path, _ = _adapter(tmp_path / "adapter", base)
+    _set(path, base_model_name_or_path="someone/dia", revision="v2")
+    load_model(path)
+    assert asked == [("someone/dia", "v2")]
 
 
 def test_half_an_adapter(tmp_path: Path, base: Path) -> None:

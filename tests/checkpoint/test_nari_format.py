@@ -1,6 +1,7 @@
 """nari's format and ours are two spellings of one model: every tensor comes back bit for bit."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -87,6 +88,75 @@ def test_configs_there_and_back(config: DiaConfig) -> None:
         assert from_transformers_config(data, revision=config.revision) == config
 
 
+@torch.no_grad()
+def test_kernels_multiply_as_in_nari() -> None:
+    """Input axes first, heads apart, gate before up: a swap that undoes itself would show here."""
+    model, config = small_model(), small_config()
+    theirs = to_nari_weights(model.state_dict(), config)
+    layer, prefix = model.decoder.layers[1], "decoder.layers.1."
+    x = torch.randn(5, config.decoder.hidden_size)
+    queries = torch.tensordot(x, theirs[prefix + "self_attention.q_proj.weight"], 1)
+    ours = layer.self_attention.q_proj(x).unflatten(-1, (-1, config.decoder.head_dim))
+    torch.testing.assert_close(queries, ours)
+    heads = torch.randn(5, config.decoder.num_attention_heads, config.decoder.head_dim)
+    out = torch.tensordot(heads, theirs[prefix + "self_attention.o_proj.weight"], 2)
+    torch.testing.assert_close(out, layer.self_attention.o_proj(heads.flatten(1)))
+    both = torch.tensordot(x, theirs[prefix + "mlp.wi_fused.weight"], 1)
+    hidden = torch.nn.functional.silu(both[:, 0]) * both[:, 1]
+    fed = torch.tensordot(hidden, theirs[prefix + "mlp.wo.weight"], 1)
+    torch.testing.assert_close(fed, layer.mlp(x))
+    logits = torch.tensordot(x, theirs["decoder.logits_dense.weight"], 1)
+    torch.testing.assert_close(logits, model.head(x[None])[0])
+    ids = torch.randint(0, 1028, (1, 5, 9))
+    tables = [theirs[f"decoder.embeddings.{c}.weight"] for c in range(9)]
+    summed = sum(table[ids[0, :, c]] for c, table in enumerate(tables))
+    torch.testing.assert_close(summed, model.decoder.embeddings(ids)[0])
+
+
+def test_published_config_of_april() -> None:
+    """config.json of nari-labs/Dia-1.6B, as it stands on the Hub."""
+    encoder = {"head_dim": 128, "n_embd": 1024, "n_head": 16, "n_hidden": 4096, "n_layer": 12}
+    decoder = {
+        "cross_head_dim": 128, "cross_query_heads": 16, "gqa_head_dim": 128, "gqa_query_heads": 16,
+        "kv_heads": 4, "n_embd": 2048, "n_hidden": 8192, "n_layer": 18,
+    }  # fmt: skip
+    rest = {
+        "dropout": 0.0, "normalization_layer_epsilon": 1e-05, "rope_max_timescale": 10000,
+        "rope_min_timescale": 1, "src_vocab_size": 256, "tgt_vocab_size": 1028,
+        "weight_dtype": "float32",
+    }  # fmt: skip
+    data = {
+        "audio_bos_value": 1026, "audio_eos_value": 1024, "audio_length": 3072,
+        "audio_pad_value": 1025, "channels": 9, "text_length": 1024, "text_pad_value": 0,
+        "delay_pattern": [0, 8, 9, 10, 11, 12, 13, 14, 15],
+    }  # fmt: skip
+    published = {
+        "version": "0.1", "training": {}, "data": data,
+        "model": {"encoder": encoder, "decoder": decoder, **rest},
+    }  # fmt: skip
+    assert is_april_schema(published)
+    expected = replace(PRESETS["dia-1.6b"], revision=Revision.APRIL_2025)
+    assert from_april_config(published, revision=Revision.APRIL_2025) == expected
+
+
+@pytest.mark.parametrize(
+    ("section", "changes", "message"),
+    [
+        ("model", {"encoder": {}}, "no complete Dia configuration"),
+        ("model", {"rope_min_timescale": 2}, "rope_min_timescale is 2, Dia has 1"),
+        ("data", {"delay_pattern": [1, 2]}, "the first is 0"),
+        ("data", {"text_length": None}, "no complete Dia configuration"),
+    ],
+)
+def test_april_configs_that_are_refused(
+    section: str, changes: dict[str, object], message: str
+) -> None:
+    data = to_nari_config(small_config(Revision.APRIL_2025))
+    data[section] |= changes
+    with pytest.raises(CheckpointError, match=message):
+        from_april_config(data, revision=Revision.APRIL_2025)
+
+
 def test_dia_1_6b_has_the_343_tensors_of_the_release() -> None:
     shapes = nari_shapes(PRESETS["dia-1.6b"])
     assert len(shapes) == 343
@@ -149,8 +219,6 @@ def test_norms_in_float32_beside_bfloat16(tmp_path: Path) -> None:
 
 
 def test_april_schema_cannot_say_every_shape() -> None:
-    from dataclasses import replace
-
     config = small_config(Revision.APRIL_2025)
     shared = replace(config.encoder, num_key_value_heads=1)
     with pytest.raises(CheckpointError, match="only decoder self-attention may share keys"):

@@ -74,7 +74,7 @@ def test_transformers_loads_it_as_it_is(tmp_path: Path) -> None:
 
 
 @pytest.mark.filterwarnings("ignore")  # DAC's weight norm
-def test_auto_processor_loads_where_the_codec_is_dac(tmp_path: Path) -> None:
+def test_auto_processor_and_generate_as_dias_readme_has_them(tmp_path: Path) -> None:
     DacModel(
         DacConfig(
             encoder_hidden_size=8,
@@ -92,6 +92,10 @@ def test_auto_processor_loads_where_the_codec_is_dac(tmp_path: Path) -> None:
     inputs = processor(text=["[S1] Hello."], padding=True, return_tensors="pt")
     assert inputs["input_ids"].tolist() == [TagTable.default().encode("[S1] Hello.")]
     assert isinstance(processor.audio_tokenizer, DacModel)
+    theirs = DiaForConditionalGeneration.from_pretrained(tmp_path / "model")
+    spoken = processor.batch_decode(theirs.generate(**inputs, max_new_tokens=24))
+    assert spoken[0].shape[-1] > 0
+    assert spoken[0].shape[-1] % 512 == 0
     assert not (_save(tmp_path / "mini") / "processor_config.json").exists()
 
 

@@ -86,6 +86,9 @@ def test_speak_refuses(dialoom: Command, speaker: Path, tmp_path: Path) -> None:
         ([speaker, "[S1] Hi.", "-o", "a.wav", "--prompt", "text.wav"], "text.wav"),
         ([speaker, "[S1] Hi.", "-o", "a.wav", "--temperature", "-1"], "temperature is -1"),
         ([speaker, "[S1] Hi.", "-o", "a.wav", "--revision", "2025-04"], "you say 2025-04"),
+        ([speaker, "[S1] Hi.", "-o", "a.xyz"], "cannot write audio as '.xyz'"),
+        ([speaker, "[S1] Hi.", "-o", "no/such/a.wav"], "there is no directory no/such"),
+        ([speaker, "[S1] Hi.", "-o", "a.wav", "--device", "tpu"], "device 'tpu': there is none"),
     ]
     for arguments, message in cases:
         assert_refused(dialoom("speak", *arguments), message)

@@ -8,13 +8,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import soundfile
 import torch
 import yaml
 from fake_audio import write_tone
 from helpers import small_config, small_model
 from tiny_run import SPEC, tiny_recipe
 
-from dialoom.checkpoint import ModelInfo, load_model, save_pretrained
+from dialoom.audio import read_audio
+from dialoom.checkpoint import LoadedModel, ModelInfo, load_model, save_pretrained
+from dialoom.checkpoint.card import CardFacts
+from dialoom.checkpoint.convert import Format, export_model
 from dialoom.checkpoint.nari_weights import to_nari_weights
 from dialoom.checkpoint.revision_probe import probe_revision
 from dialoom.cli.main import main
@@ -23,6 +27,7 @@ from dialoom.data import Clip, collate
 from dialoom.errors import CheckpointError
 from dialoom.loss import channel_loss
 from dialoom.model import DiaModel, Revision
+from dialoom.observe import SampleRecord
 from dialoom.recipe.run import run_recipe
 from dialoom.text import TagTable
 
@@ -66,6 +71,26 @@ def test_there_and_back_bit_for_bit(convert: Convert, model: Path) -> None:
     for name in ("model.safetensors", "config.json", "dialoom.json", "tokenizer_config.json"):
         assert Path("back", name).read_bytes() == (model / name).read_bytes(), name
     assert not list(Path().glob(".*"))
+
+
+@pytest.mark.parametrize("revision", list(Revision))
+def test_speaks_the_same_from_every_format(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, convert: Convert, revision: Revision
+) -> None:
+    save_pretrained(small_model(revision), ModelInfo(codec=SPEC), Path("ours"))
+    assert convert("ours", "nari", "--to", "nari")[0] == 0
+    said = []
+    for source, extra in (("ours", []), ("nari", []), ("nari/dia-v0_1.pth", [revision])):
+        arguments = [source, TEXT, "--temperature", "0", "--max-seconds", "0.3"]
+        arguments += ["--save-codes", "codes.npy"] + (["--revision", *extra] if extra else [])
+        arguments += ["--codec", "mini"] if extra else []
+        monkeypatch.setattr(sys, "argv", ["dialoom", "speak", *arguments])
+        with pytest.raises(SystemExit) as caught:
+            main()
+        assert not caught.value.code
+        said.append(np.load("codes.npy"))
+    assert said[0].shape[0] > 5
+    assert all(np.array_equal(codes, said[0]) for codes in said)
 
 
 def test_april_goes_to_nari_and_not_to_transformers(convert: Convert, tmp_path: Path) -> None:
@@ -122,7 +147,11 @@ def test_refusals_are_one_line(convert: Convert, model: Path) -> None:
 
 
 def _learn(model: DiaModel, codes: Codes) -> DiaModel:
-    """A few steps on one clip: enough for its own mathematics to beat the other."""
+    """A few steps on one clip by a model that hangs on cross-attention, as a trained one does."""
+    with torch.no_grad():
+        for layer in model.decoder.layers:
+            layer.cross_attention.q_proj.weight.mul_(3)
+            layer.cross_attention.o_proj.weight.mul_(10)
     batch = collate(
         [Clip("a", TEXT, None, None, codes)], layout=model.config.layout,
         tags=TagTable.default(), frames_per_second=86.0,
@@ -139,10 +168,9 @@ def _learn(model: DiaModel, codes: Codes) -> DiaModel:
 
 @pytest.mark.parametrize("revision", list(Revision))
 def test_probe_finds_the_revision(convert: Convert, tmp_path: Path, revision: Revision) -> None:
-    waveform_path = write_tone(tmp_path / "clip.wav", 0.5)
-    from dialoom.audio import read_audio
-
-    codes = load_codec("mini").encode(read_audio(waveform_path))
+    noise = np.random.default_rng(0).uniform(-0.5, 0.5, 22_050)
+    soundfile.write(tmp_path / "clip.wav", noise, 44_100)
+    codes = load_codec("mini").encode(read_audio(tmp_path / "clip.wav"))
     learned = _learn(small_model(revision).train(), codes)
     torch.save(to_nari_weights(learned.state_dict(), small_config()), "bare.pth")
     status, said = convert(
@@ -179,12 +207,42 @@ def test_card_of_a_run(convert: Convert, tmp_path: Path) -> None:
     }  # fmt: skip
     assert recipe.content_hash in body
     assert "h of speech" in body
-    assert "| 3 |" in body
+    assert "| base |" in body
     assert "| 6 |" in body
     assert "EOS" in body
     assert "languages: en" in body
     assert 'dialoom speak out "[S1] Hello. [S2] Hi!"' in body
     assert "from_local" not in body
+
+
+def test_card_shows_the_last_samples_of_the_run(tmp_path: Path) -> None:
+    run_dir = tmp_path / "run"
+    records = [
+        SampleRecord(6, "a", "[S1] Said.", "samples/a.wav", 9, True),
+        SampleRecord(6, "b", "[S1] Lost.", "samples/b.wav", 9, True),
+    ]
+    write_tone(run_dir / "samples" / "a.wav")
+    facts = CardFacts(run_dir=run_dir, samples=tuple(records))
+    loaded = LoadedModel(small_model(), ModelInfo())
+    export_model(loaded, tmp_path / "out", to=Format.TRANSFORMERS, facts=facts)
+    body = (tmp_path / "out" / "README.md").read_text(encoding="utf-8")
+    assert "- [[S1] Said.](samples/a.wav)" in body
+    assert "Lost" not in body
+    assert (tmp_path / "out/samples/a.wav").read_bytes() == (run_dir / "samples/a.wav").read_bytes()
+    assert "AutoProcessor.from_pretrained" in body
+
+
+def test_full_disk_leaves_nothing(
+    convert: Convert, model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fill_disk(*_: object, **__: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("dialoom.checkpoint.convert.save_file", fill_disk)
+    status, said = convert(model, "out", "--to", "nari")
+    assert status == 2
+    assert "out cannot be written ([Errno 28] No space left on device)" in said
+    assert sorted(path.name for path in Path().iterdir()) == ["model"]
 
 
 def test_card_of_a_model_of_which_nothing_is_known(convert: Convert, model: Path) -> None:

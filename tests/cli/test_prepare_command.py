@@ -1,5 +1,6 @@
 """`dialoom prepare` says what it made and what it left out."""
 
+import signal
 from pathlib import Path
 
 import pytest
@@ -7,7 +8,9 @@ import typer
 from fake_audio import FakeCodec, write_tone
 from typer.testing import CliRunner
 
+from dialoom.audio import Waveform
 from dialoom.cli.prepare import prepare_command
+from dialoom.codec import Codes
 from dialoom.data import Corpus
 from dialoom.errors import DataError
 
@@ -56,3 +59,51 @@ def test_says_when_nothing_is_left_to_validate_on(tmp_path: Path) -> None:
 def test_errors_reach_the_one_place_that_prints_them(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="no such file or directory"):
         _run(tmp_path / "gone", tmp_path / "out")
+
+
+def test_says_which_tags_have_no_byte(tmp_path: Path) -> None:
+    for i in range(7):
+        audio = write_tone(tmp_path / f"source/{i}.wav")
+        audio.with_suffix(".txt").write_text(f"[S{i + 1}] text")
+    lines = _run(tmp_path / "source", tmp_path / "out", "--valid-fraction", "0.9")
+    assert lines[1] == (
+        "5 clips hold tags that no byte stands for, read letter by letter: "
+        "[S3], [S4], [S5], [S6], [S7]; give them bytes by model.tags in the recipe"
+    )
+
+
+class _StoppedCodec(FakeCodec):
+    def __init__(self, number: signal.Signals) -> None:
+        super().__init__()
+        self._number = number
+
+    def encode(self, waveform: Waveform) -> Codes:
+        if self.num_encoded == 2:
+            signal.raise_signal(self._number)
+        return super().encode(waveform)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_stopped_it_says_that_it_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: signal.Signals
+) -> None:
+    for i in range(5):
+        write_tone(tmp_path / f"source/{i}.wav").with_suffix(".txt").write_text("text")
+    arguments = [str(tmp_path / "source"), str(tmp_path / "out")]
+
+    def too_late(number: int, frame: object) -> None:
+        raise AssertionError("the command left the signal to the process")
+
+    codec = _StoppedCodec(number)
+    monkeypatch.setattr("dialoom.data.preparation.load_codec", lambda name, device: codec)
+    before = signal.signal(signal.SIGTERM, too_late)
+    try:
+        result = CliRunner().invoke(app, arguments)
+        assert signal.getsignal(signal.SIGTERM) is too_late
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert result.exit_code == 130
+    assert result.stderr.splitlines()[-1].endswith("the same command goes on from there")
+    assert "Traceback" not in result.output
+    monkeypatch.setattr("dialoom.data.preparation.load_codec", lambda name, device: FakeCodec())
+    assert "2 entries were there already and are kept" in _run(*arguments)

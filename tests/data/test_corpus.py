@@ -113,6 +113,42 @@ def test_the_split_never_changes_and_holds_its_share() -> None:
     assert share == pytest.approx(0.05, abs=0.007)
 
 
+def test_the_fingerprint_is_that_of_what_trains(tmp_path: Path) -> None:
+    """A resumed run compares it: the same clips in other shards or another directory are equal."""
+    clips = _clips(40)
+    fingerprint = _write(tmp_path / "a", shards=[clips]).fingerprint
+    assert _write(tmp_path / "b", shards=[clips[:7], clips[7:]]).fingerprint == fingerprint
+    assert Corpus.open(tmp_path / "a").fingerprint == fingerprint
+    longer = Codes(np.zeros((99, 3), np.uint16))
+    changes = [
+        clips[:-1],
+        [clips[1], clips[0], *clips[2:]],
+        [replace(clips[0], id="other"), *clips[1:]],
+        [replace(clips[0], text="[S1] other"), *clips[1:]],
+        [replace(clips[0], language="de"), *clips[1:]],
+        [replace(clips[0], codes=longer), *clips[1:]],
+    ]
+    found = [
+        _write(tmp_path / f"{i}", shards=[changed]).fingerprint for i, changed in enumerate(changes)
+    ]
+    found.append(_write(tmp_path / "c", shards=[clips], valid_fraction=0.6).fingerprint)
+    other = CorpusWriter(tmp_path / "d", replace(FAKE_SPEC, content_hash="0" * 64))
+    other.write(0, clips)
+    other.finish(1)
+    found.append(Corpus.open(tmp_path / "d").fingerprint)
+    assert len({fingerprint, *found}) == len(found) + 1
+
+
+def test_reads_a_corpus_that_names_no_source(tmp_path: Path) -> None:
+    """As they were written before corpus.json and the shards said it."""
+    _write(tmp_path, shards=[_clips(3)])
+    content = json.loads((tmp_path / "corpus.json").read_text())
+    assert content.pop("source") == ""
+    (tmp_path / "corpus.json").write_text(json.dumps(content))
+    assert Corpus.open(tmp_path).info.source == ""
+    CorpusWriter(tmp_path, FAKE_SPEC, source="b").refuse_other_source(["b"])
+
+
 def test_can_be_pickled_after_use(tmp_path: Path) -> None:
     corpus = _write(tmp_path, shards=[_clips(40)])
     first = corpus[0]

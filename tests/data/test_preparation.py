@@ -1,50 +1,24 @@
-"""Preparing keeps what is good, lists what is not, and goes on where it was stopped."""
+"""Preparing keeps what is good and lists what is not."""
 
 import json
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
-from fake_audio import FAKE_SPEC, FakeCodec, tone, write_tone
+from fake_audio import FakeCodec, tone, write_tone
+from fake_source import prepare_fake, read_files, write_clip, write_source
 
 from dialoom.audio import Waveform
 from dialoom.codec import Codes
-from dialoom.data import Corpus, PrepareOptions, PrepareSummary, prepare
+from dialoom.data import Corpus, PrepareOptions, UnknownTags, prepare
 from dialoom.errors import DataError
 
 
-def _write_clip(folder: Path, name: str, text: str = "some text", duration_s: float = 0.2) -> Path:
-    number = 200.0 + len(name) + sum(map(ord, name)) % 97
-    path = write_tone(folder / f"{name}.wav", duration_s, frequency_hz=number)
-    path.with_suffix(".txt").write_text(text)
-    return path
-
-
-def _source(tmp_path: Path, number: int = 5) -> Path:
-    for i in range(number):
-        _write_clip(tmp_path / "source", f"clip-{i:02d}", duration_s=0.1 + 0.05 * (i % 4))
-    return tmp_path / "source"
-
-
-def _prepare(source: Path, out: Path, codec: FakeCodec | None = None) -> PrepareSummary:
-    return prepare(source, out, codec=codec or FakeCodec())
-
-
-def _files(path: Path) -> dict[str, bytes]:
-    return {file.name: file.read_bytes() for file in path.iterdir()}
-
-
-@pytest.fixture
-def small_shards(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("dialoom.data.preparation.CLIPS_PER_SHARD", 4)
-
-
 def test_recordings_become_codes(tmp_path: Path) -> None:
-    source = _source(tmp_path)
+    source = write_source(tmp_path)
     codec = FakeCodec()
-    summary = _prepare(source, tmp_path / "out", codec)
+    summary = prepare_fake(source, tmp_path / "out", codec)
     corpus = Corpus.open(tmp_path / "out")
     assert summary.info == corpus.info
     assert (len(corpus), summary.rejections, summary.num_reused) == (5, (), 0)
@@ -60,21 +34,21 @@ def test_any_rate_and_any_channels(tmp_path: Path) -> None:
     path.parent.mkdir()
     soundfile.write(path, np.stack([samples, samples], axis=1), 48_000)
     path.with_suffix(".txt").write_text("text")
-    _prepare(tmp_path / "source", tmp_path / "out")
+    prepare_fake(tmp_path / "source", tmp_path / "out")
     assert Corpus.open(tmp_path / "out").lengths.tolist() == [50]
 
 
 def test_bad_clips_are_listed_and_the_rest_is_kept(tmp_path: Path) -> None:
-    source = _source(tmp_path, number=2)
-    _write_clip(source, "text").write_text("a text file named .wav")
-    _write_clip(source, "empty").write_bytes(b"")
-    soundfile.write(_write_clip(source, "silent"), np.zeros(1000, np.float32), 16_000)
-    _write_clip(source, "untold").with_suffix(".txt").unlink()
-    _write_clip(source, "wordy", text="x" * 1023)
-    _write_clip(source, "verbose", text="x" * 1022)
-    _write_clip(source, "control", text="beep \x07")
+    source = write_source(tmp_path, number=2)
+    write_clip(source, "text").write_text("a text file named .wav")
+    write_clip(source, "empty").write_bytes(b"")
+    soundfile.write(write_clip(source, "silent"), np.zeros(1000, np.float32), 16_000)
+    write_clip(source, "untold").with_suffix(".txt").unlink()
+    write_clip(source, "wordy", text="x" * 1023)
+    write_clip(source, "verbose", text="x" * 1022)
+    write_clip(source, "control", text="beep \x07")
     write_tone(source / "endless.flac", 62.0).with_suffix(".txt").write_text("on and on")
-    summary = _prepare(source, tmp_path / "out")
+    summary = prepare_fake(source, tmp_path / "out")
     assert summary.info.num_clips == 3
     reasons = {rejection.source: rejection.reason for rejection in summary.rejections}
     assert reasons == {
@@ -101,8 +75,8 @@ def test_the_longest_clip_is_the_models() -> None:
 
 @pytest.mark.parametrize(("num_frames", "num_clips"), [(10, 2), (11, 1)])
 def test_a_clip_of_exactly_the_limit_fits(tmp_path: Path, num_frames: int, num_clips: int) -> None:
-    source = _source(tmp_path, number=1)
-    _write_clip(source, "limit", duration_s=num_frames * 0.02)
+    source = write_source(tmp_path, number=1)
+    write_clip(source, "limit", duration_s=num_frames * 0.02)
     options = PrepareOptions(max_steps=10 + 17)
     summary = prepare(source, tmp_path / "out", options, codec=FakeCodec())
     assert summary.info.num_clips == num_clips
@@ -113,7 +87,7 @@ def test_all_bad_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(
         DataError, match=r"none of 1 entries can be used.*a\.wav: has no tr"
     ) as caught:
-        _prepare(tmp_path / "source", tmp_path / "out")
+        prepare_fake(tmp_path / "source", tmp_path / "out")
     assert "\n" not in str(caught.value)
     assert "has no transcript" in (tmp_path / "out/rejected.jsonl").read_text()
 
@@ -132,91 +106,23 @@ def test_language_and_speaker_fill_what_the_source_leaves_open(tmp_path: Path) -
     assert corpus.info.languages == ("de", "en")
 
 
-class _KilledCodec(FakeCodec):
-    def encode(self, waveform: Waveform) -> Codes:
-        if self.num_encoded == 6:
-            raise KeyboardInterrupt
-        return super().encode(waveform)
-
-
-@pytest.mark.usefixtures("small_shards")
-def test_a_killed_run_goes_on_and_makes_the_same_corpus(tmp_path: Path) -> None:
-    source = _source(tmp_path, number=11)
-    (source / "clip-01.wav").write_bytes(b"")
-    _prepare(source, tmp_path / "whole")
-    with pytest.raises(KeyboardInterrupt):
-        _prepare(source, tmp_path / "killed", _KilledCodec())
-    assert sorted(_files(tmp_path / "killed")) == ["data-00000.parquet"]
-    with pytest.raises(DataError, match="unfinished"):
-        Corpus.open(tmp_path / "killed")
-    codec = FakeCodec()
-    summary = _prepare(source, tmp_path / "killed", codec)
-    assert (codec.num_encoded, summary.num_reused) == (7, 4)
-    assert [rejection.source for rejection in summary.rejections] == ["clip-01.wav"]
-    assert _files(tmp_path / "killed") == _files(tmp_path / "whole")
-
-
-@pytest.mark.usefixtures("small_shards")
-def test_repeating_changes_nothing_and_encodes_nothing(tmp_path: Path) -> None:
-    source = _source(tmp_path, number=9)
-    _prepare(source, tmp_path / "out")
-    before = _files(tmp_path / "out")
-    codec = FakeCodec()
-    assert _prepare(source, tmp_path / "out", codec).num_reused == 9
-    assert codec.num_encoded == 0
-    assert _files(tmp_path / "out") == before
-
-
-@pytest.mark.usefixtures("small_shards")
-def test_a_mended_clip_redoes_its_shard_only(tmp_path: Path) -> None:
-    source = _source(tmp_path, number=9)
-    (source / "clip-05.txt").unlink()
-    assert _prepare(source, tmp_path / "out").info.num_clips == 8
-    (source / "clip-05.txt").write_text("mended")
-    codec = FakeCodec()
-    summary = _prepare(source, tmp_path / "out", codec)
-    assert (summary.info.num_clips, summary.rejections) == (9, ())
-    assert codec.num_encoded == 4
-    assert Corpus.open(tmp_path / "out")[5].text == "[S1] mended"
-
-
-@pytest.mark.usefixtures("small_shards")
-def test_a_source_that_shrank_leaves_no_old_shard(tmp_path: Path) -> None:
-    source = _source(tmp_path, number=9)
-    _prepare(source, tmp_path / "out")
-    for i in range(5, 9):
-        (source / f"clip-{i:02d}.wav").unlink()
-    _prepare(source, tmp_path / "out")
-    assert len(Corpus.open(tmp_path / "out")) == 5
-    assert len(list((tmp_path / "out").glob("*.parquet"))) == 2
-
-
-@pytest.mark.usefixtures("small_shards")
-def test_other_settings_are_not_mixed_with_old_shards(tmp_path: Path) -> None:
-    source = _source(tmp_path, number=9)
-    _prepare(source, tmp_path / "out")
-    options = PrepareOptions(valid_fraction=0.5)
-    prepare(source, tmp_path / "out", options, codec=FakeCodec())
-    assert Corpus.open(tmp_path / "out").info.num_valid > 0
-
-
-def test_a_corpus_of_another_codec_is_refused_and_stays(tmp_path: Path) -> None:
-    source = _source(tmp_path)
-    _prepare(source, tmp_path / "out")
-    before = _files(tmp_path / "out")
-    other = FakeCodec(replace(FAKE_SPEC, name="other", content_hash="0" * 64))
-    with pytest.raises(DataError, match=r"were made by codec fake .* not by other") as caught:
-        _prepare(source, tmp_path / "out", other)
-    assert "\n" not in str(caught.value)
-    assert _files(tmp_path / "out") == before
+def test_tags_that_no_byte_stands_for_are_counted(tmp_path: Path) -> None:
+    source = write_source(tmp_path, number=2)
+    write_clip(source, "known", text="[S1] Hello. [S2] [de] Hallo. [not a tag] [] [")
+    write_clip(source, "third", text="[S3] Hello [anna], [S3].")
+    write_clip(source, "anna", text="[S1] [anna] Hello.")
+    for _ in range(2):
+        summary = prepare_fake(source, tmp_path / "out")
+        assert summary.unknown_tags == UnknownTags(2, ("[S3]", "[anna]"))
+        assert summary.info.num_clips == 5
 
 
 @pytest.mark.parametrize("workers", [1, 7])
 def test_workers_do_not_change_the_corpus(tmp_path: Path, workers: int) -> None:
-    source = _source(tmp_path, number=20)
-    _prepare(source, tmp_path / "two")
+    source = write_source(tmp_path, number=20)
+    prepare_fake(source, tmp_path / "two")
     prepare(source, tmp_path / "out", PrepareOptions(workers=workers), codec=FakeCodec())
-    assert _files(tmp_path / "out") == _files(tmp_path / "two")
+    assert read_files(tmp_path / "out") == read_files(tmp_path / "two")
 
 
 def test_no_workers_are_refused() -> None:
@@ -225,7 +131,7 @@ def test_no_workers_are_refused() -> None:
 
 
 def test_progress_counts_entries_and_rejections(tmp_path: Path) -> None:
-    source = _source(tmp_path, number=3)
+    source = write_source(tmp_path, number=3)
     (source / "clip-01.wav").write_bytes(b"")
     heard: list[tuple[int, int, int]] = []
     prepare(
@@ -243,4 +149,4 @@ def test_a_defect_of_the_codec_is_not_a_bad_clip(tmp_path: Path) -> None:
             raise RuntimeError("a bug")
 
     with pytest.raises(RuntimeError, match="a bug"):
-        _prepare(_source(tmp_path), tmp_path / "out", BrokenCodec())
+        prepare_fake(write_source(tmp_path), tmp_path / "out", BrokenCodec())

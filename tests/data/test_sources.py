@@ -129,6 +129,34 @@ def test_transcripts_that_are_not_utf8_are_listed(tmp_path: Path) -> None:
     assert "not UTF-8 (byte 3)" in _rejection(tmp_path).reason
 
 
+@pytest.mark.parametrize("name", ["said " * 60, "nul\0byte", "a/" * 3000])
+def test_a_transcript_in_the_column_of_the_paths_is_listed(tmp_path: Path, name: str) -> None:
+    write_tone(tmp_path / "a.wav")
+    (tmp_path / "t.tsv").write_text(f"audio\ttext\n{name}\ttext\na.wav\ttext\n")
+    assert _rejection(tmp_path / "t.tsv").reason.startswith("no such file: ")
+    assert len(open_source(tmp_path / "t.tsv")) == 2
+    write_tone(tmp_path / "lj/wavs/a.wav")
+    (tmp_path / "lj/metadata.csv").write_text(f"{name}|text\na|text\n")
+    assert _rejection(tmp_path / "lj").reason.startswith("no such file: ")
+
+
+def test_transcripts_that_cannot_be_read_are_listed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_tone(tmp_path / "a.wav").with_suffix(".txt").write_text("text")
+    write_tone(tmp_path / "b.wav").with_suffix(".txt").write_text("text")
+    original = Path.read_text
+
+    def refuse(self: Path, *arguments: str, **options: str) -> str:
+        if self.name == "a.txt":
+            raise PermissionError(13, "Permission denied")
+        return original(self, *arguments, **options)
+
+    monkeypatch.setattr(Path, "read_text", refuse)
+    assert "a.txt: cannot be read (Permission denied)" in _rejection(tmp_path).reason
+    assert len(open_source(tmp_path)) == 2
+
+
 def test_file_names_may_hold_any_bytes(tmp_path: Path) -> None:
     audio = write_tone(tmp_path / "a.wav")
     audio = audio.rename(tmp_path / os.fsdecode(b"caf\xe9.wav"))

@@ -23,8 +23,9 @@ from dia.state import DecoderInferenceState, EncoderInferenceState  # noqa: E402
 
 from dialoom.checkpoint import LoadedModel, ModelInfo  # noqa: E402
 from dialoom.checkpoint.convert import Format, export_model  # noqa: E402
-from dialoom.model import Revision  # noqa: E402
+from dialoom.model import DiaModel, Revision  # noqa: E402
 from golden.nari_case import (  # noqa: E402
+    ENDS,
     KEPT_IDS,
     MAX_STEPS,
     PROMPTED,
@@ -36,13 +37,11 @@ from golden.nari_case import (  # noqa: E402
 )
 
 
-def load(revision: Revision, eos_gain: float) -> Dia:
+def load(model: DiaModel) -> Dia:
     """Our model, exported to nari's format and loaded by both of nari's entry points."""
     with tempfile.TemporaryDirectory() as directory:
         out = Path(directory) / "nari"
-        export_model(
-            LoadedModel(golden_model(revision, eos_gain), ModelInfo()), out, to=Format.NARI
-        )
+        export_model(LoadedModel(model, ModelInfo()), out, to=Format.NARI)
         local = Dia.from_local(
             str(out / "config.json"), str(out / "dia-v0_1.pth"), load_dac=False, device="cpu"
         )
@@ -103,14 +102,13 @@ def teacher_forced(dia: Dia) -> np.ndarray:
 def main() -> None:
     revision = Revision.parse(sys.argv[1])
     arrays = {}
-    logits = teacher_forced(load(revision, eos_gain=1.0))
+    logits = teacher_forced(load(golden_model(revision)))
     arrays["logits"] = logits[..., KEPT_IDS].astype(np.float32)
     arrays["logsumexp"] = torch.logsumexp(torch.from_numpy(logits), -1).numpy()
-    ends = {"own_end": 2.5, "forced_end": 0.0}
-    if revision is Revision.APRIL_2025:
-        del ends["own_end"]  # its factor of 0.8 on the logit of EOS is no part of dialoom
-    for name, gain in ends.items():
-        dia = load(revision, gain)
+    for (of, name), (eos_gain, seed) in ENDS.items():
+        if of is not revision:
+            continue
+        dia = load(golden_model(revision, eos_gain=eos_gain, seed=seed))
         close_the_gap(dia)
         for number, text in enumerate(TEXTS):
             arrays[f"{name}_{number}"] = greedy(dia, text, None)

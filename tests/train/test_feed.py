@@ -29,6 +29,7 @@ def _feed(dataset: DiaDataset) -> BatchFeed:
             tags=TagTable.default(),
             frames_per_second=SPEC.frames_per_second,
         ),
+        fingerprint="the corpus",
     )
 
 

@@ -6,6 +6,7 @@ from dialoom.audio.read import (
     MIN_SAMPLE_RATE_HZ,
     SILENCE_PEAK,
     AudioFileError,
+    check_writable,
     read_audio,
     write_audio,
 )
@@ -20,6 +21,7 @@ __all__ = [
     "SILENCE_PEAK",
     "AudioFileError",
     "Waveform",
+    "check_writable",
     "read_audio",
     "resample",
     "write_audio",

@@ -4,6 +4,8 @@ Refuses what no codec can learn from: files that are no audio, hold no samples, 
 are not numbers, or are silent. Every refusal is one line: which file, what is wrong, what to do.
 """
 
+import io
+import os
 from pathlib import Path
 
 import numpy as np
@@ -55,25 +57,67 @@ def write_audio(path: str | Path, waveform: Waveform) -> None:
     """Writes the format that the file name's ending says; samples beyond ±1 are clipped.
 
     Raises:
-        AudioError: the ending is unknown, or the format cannot hold this sample rate.
+        AudioError: as `check_writable`, or the disk does not take the file.
     """
     path = Path(path)
+    check_writable(path, waveform.sample_rate_hz)
+    samples = np.clip(waveform.samples, -1.0, 1.0)
+    try:
+        soundfile.write(path, samples, waveform.sample_rate_hz, **_encoding(path))
+    except soundfile.LibsndfileError as error:
+        raise AudioFileError(
+            path,
+            reason=f"cannot be written ({error.error_string.rstrip('.')})",
+            remedy="choose another file",
+        ) from error
+
+
+def check_writable(path: Path, sample_rate_hz: int) -> None:
+    """Refuses a file that `write_audio` could not write, before long work is done for it.
+
+    Raises:
+        AudioError: the ending is unknown, its format cannot hold this sample rate, the directory
+            does not exist, or no file may be written there.
+    """
     if path.suffix.lower() not in AUDIO_SUFFIXES:
         raise AudioFileError(
             path,
             reason=f"cannot write audio as '{path.suffix}'",
             remedy=f"choose one of {', '.join(AUDIO_SUFFIXES)}",
         )
-    samples = np.clip(waveform.samples, -1.0, 1.0)
-    opus = {"format": "OGG", "subtype": "OPUS"} if path.suffix.lower() == ".opus" else {}
-    try:
-        soundfile.write(path, samples, waveform.sample_rate_hz, **opus)
-    except soundfile.LibsndfileError as error:
+    if not _holds_rate(path, sample_rate_hz):
         raise AudioFileError(
             path,
-            reason=f"cannot be written at {waveform.sample_rate_hz} Hz ({error.error_string})",
-            remedy="choose .wav or .flac, or a folder that exists",
-        ) from error
+            reason=f"'{path.suffix}' cannot hold {sample_rate_hz} Hz",
+            remedy="choose .wav or .flac",
+        )
+    if not path.parent.is_dir():
+        raise AudioFileError(
+            path,
+            reason=f"there is no directory {path.parent}",
+            remedy="make it, or name another file",
+        )
+    if path.is_dir() or not os.access(path if path.exists() else path.parent, os.W_OK):
+        raise AudioFileError(
+            path, reason="no file may be written there", remedy="name another file"
+        )
+
+
+def _encoding(path: Path) -> dict[str, str]:
+    """What libsndfile must be told where the ending does not say it."""
+    return {"format": "OGG", "subtype": "OPUS"} if path.suffix.lower() == ".opus" else {}
+
+
+def _holds_rate(path: Path, sample_rate_hz: int) -> bool:
+    """Asks libsndfile itself, by opening such a file in memory."""
+    if sample_rate_hz < 1:  # libsndfile crashes on an OGG of rate 0
+        return False
+    encoding = {"format": path.suffix[1:].upper(), **_encoding(path)}
+    try:
+        soundfile.SoundFile(io.BytesIO(), "w", sample_rate_hz, channels=1, **encoding).close()
+    except soundfile.LibsndfileError:
+        return False
+    return True
 
 
 def _decode(path: Path) -> tuple[Float32[np.ndarray, "N M"], int]:

@@ -59,6 +59,8 @@ def read_adapter(directory: Path) -> Adapter:
             f"{directory}: an adapter of type {kind!r}; only LORA can be merged here: merge it "
             "with peft and give the merged model"
         )
+    if config.get("revision"):  # of the base, on the Hub
+        base = f"{base}@{config['revision']}"
     present = [directory / name for name in _WEIGHTS if (directory / name).exists()]
     weights = open_weights(present[0] if present else directory / _WEIGHTS[0])
     return Adapter(directory, str(base), config, weights)

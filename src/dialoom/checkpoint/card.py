@@ -1,5 +1,6 @@
 """README.md of an exported model: what it is, where it comes from, how to use it."""
 
+import re
 import shutil
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,6 +16,7 @@ from dialoom.observe import METRICS_FILE, SampleRecord, ValidRecord, read_metric
 
 CARD_FILE = "README.md"
 _MAX_SAMPLES = 3
+_STEP_NAME = re.compile(r"step_(\d{8})")
 _HOMES = {"nari-labs/Dia-1.6B", "nari-labs/Dia-1.6B-0626"}
 
 
@@ -41,18 +43,19 @@ class CardFacts:
 
 def facts_of(source: str) -> CardFacts:
     """What can be found out about a MODEL: from the run that a checkpoint stands in, if it does."""
-    run_dir = Path(source).resolve().parent.parent
-    if not (Path(source).is_dir() and (run_dir / "recipe.yaml").is_file()):
+    checkpoint = Path(source).resolve()
+    run_dir = checkpoint.parent.parent
+    step = _STEP_NAME.fullmatch(checkpoint.name)
+    if step is None or not (run_dir / "recipe.yaml").is_file():
         return CardFacts(base=source if source in _HOMES else None)
     recipe = yaml.safe_load((run_dir / "recipe.yaml").read_text(encoding="utf-8"))
     corpus = _corpus_info(recipe)
-    last_step = int(Path(source).resolve().name.removeprefix("step_"))
     try:
         metrics = read_metrics(run_dir / METRICS_FILE)
     except DataError:  # a run without its record is still a run with a recipe
         return CardFacts(base=recipe["model"].get("base"), run_dir=run_dir)
-    passes = [record for record in metrics.valid if record.step <= last_step]
-    spoken = [record for record in metrics.samples if record.step <= last_step]
+    passes = [record for record in metrics.valid if record.step <= int(step[1])]
+    spoken = [record for record in metrics.samples if record.step <= int(step[1])]
     return CardFacts(
         base=recipe["model"].get("base"),
         hours=corpus.get("hours"),
@@ -155,11 +158,11 @@ def _data(facts: CardFacts) -> str:
 
 
 def _losses(records: tuple[ValidRecord, ...]) -> str:
-    """Nats per target of each channel; the first pass stands nearest to the base."""
+    """Nats per target of each channel; a run measures its base before the first step."""
     channels = range(len(records[0].loss_channels))
     head = "| step | mean | " + " | ".join(f"channel {c}" for c in channels) + " | EOS |"
     rows = [
-        f"| {record.step} | {record.loss:.3f} | "
+        f"| {record.step or 'base'} | {record.loss:.3f} | "
         + " | ".join(f"{loss:.3f}" for loss in record.loss_channels)
         + f" | {record.eos_loss:.3f} |"
         for record in records

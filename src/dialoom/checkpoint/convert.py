@@ -6,6 +6,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import Tensor
 
@@ -72,12 +73,17 @@ def export_model(
             "alone, which does not rotate cross-attention, and would speak noise: use --to nari"
         )
     _cast(model, dtype)
-    with atomic_directory(out) as temporary:
-        if to is Format.NARI:
-            _write_nari(loaded, temporary)
-        else:
-            write_model_files(model, loaded.info, temporary)
-        write_card(temporary, loaded, facts or CardFacts(), name=out.name, to=to)
+    try:
+        with atomic_directory(out) as temporary:
+            if to is Format.NARI:
+                _write_nari(loaded, temporary)
+            else:
+                write_model_files(model, loaded.info, temporary)
+            write_card(temporary, loaded, facts or CardFacts(), name=out.name, to=to)
+    except (OSError, SafetensorError) as error:
+        raise CheckpointError(
+            f"{out} cannot be written ({error}): nothing was left there"
+        ) from None
 
 
 def _write_nari(loaded: LoadedModel, directory: Path) -> None:
@@ -99,7 +105,7 @@ def _cast(model: DiaModel, dtype: str | None) -> None:
         raise CheckpointError(f"dtype {dtype!r} is unknown: take {', '.join(DTYPES)}")
     for name, parameter in model.named_parameters():
         cast: Tensor = parameter.to(DTYPES[dtype])
-        if not bool(cast.isfinite().all()):
+        if cast.dtype is not parameter.dtype and not bool(cast.isfinite().all()):
             raise CheckpointError(
                 f"{name} has values that {dtype} cannot hold: take --dtype bfloat16 or float32"
             )

@@ -144,9 +144,9 @@ def find_weights(directory: Path, revision: Revision) -> Path:
 
 def _load_file(path: Path, revision: Revision | None) -> LoadedModel:
     """Bare weights: the person says the revision, shapes or a config.json beside it the rest."""
+    weights = open_weights(path)
     if revision is None:
         raise RevisionMissing(missing_revision(str(path)))
-    weights = open_weights(path)
     config_path = path.with_name(CONFIG_FILE)
     if config_path.exists():
         config = _read_config(read_json(config_path), revision)

@@ -37,7 +37,6 @@ def to_nari_config(config: DiaConfig) -> dict[str, Any]:
         "bos_token_id": layout.bos_id,
         "eos_token_id": layout.eos_id,
         "pad_token_id": layout.pad_id,
-        "torch_dtype": "float32",
     }
 
 
@@ -67,7 +66,6 @@ def _to_april(config: DiaConfig) -> dict[str, Any]:
             "src_vocab_size": encoder.vocab_size,
             "tgt_vocab_size": layout.vocab_size,
             "normalization_layer_epsilon": config.norm_eps,
-            "weight_dtype": "float32",
             "rope_min_timescale": 1,
             "rope_max_timescale": int(config.rope_theta),
         },

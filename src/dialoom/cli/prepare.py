@@ -1,17 +1,23 @@
 """`dialoom prepare`: recordings with transcripts become a corpus of codes."""
 
-from contextlib import ExitStack
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from dialoom.observe import Progress, open_progress
+from dialoom.observe import counted_progress
 
 if TYPE_CHECKING:
-    from dialoom.data.preparation import PrepareSummary
+    from dialoom.data import PrepareOptions, PrepareSummary
 
 SHOWN_REJECTIONS = 5
+SHOWN_TAGS = 5
+
+STOPPED = "dialoom: stopped; what is encoded is kept, and the same command goes on from there"
+STATUS_INTERRUPTED = 130
 
 
 def prepare_command(
@@ -32,30 +38,42 @@ def prepare_command(
     ] = 0.05,
 ) -> None:
     """Turns recordings with transcripts into a corpus of codes. Run again, it goes on."""
-    from dialoom.data.preparation import PrepareOptions, prepare
+    try:
+        with _terminate_as_ctrl_c():
+            from dialoom.data import PrepareOptions
 
-    options = PrepareOptions(
-        format=format,
-        codec=codec,
-        device=device,
-        language=language,
-        speaker=speaker,
-        workers=workers,
-        valid_fraction=valid_fraction,
-    )
-    with ExitStack() as stack:
-        bar: Progress | None = None
-
-        def report(done: int, total: int, rejected: int) -> None:
-            nonlocal bar
-            if bar is None:
-                bar = open_progress("prepare", total_steps=total)
-                stack.callback(bar.close)
-            bar.update(done, f"{rejected} rejected" if rejected else "")
-
-        summary = prepare(source, out, options, progress=report)
+            options = PrepareOptions(
+                format=format,
+                codec=codec,
+                device=device,
+                language=language,
+                speaker=speaker,
+                workers=workers,
+                valid_fraction=valid_fraction,
+            )
+            summary = _prepare(source, out, options)
+    except KeyboardInterrupt:
+        typer.echo(STOPPED, err=True)
+        raise typer.Exit(STATUS_INTERRUPTED) from None
     for line in _describe(out, summary):
         typer.echo(line)
+
+
+@contextmanager
+def _terminate_as_ctrl_c() -> Iterator[None]:
+    """SIGTERM stops like Ctrl-C, which saves what is ready; unhandled, it would end the process."""
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _prepare(source: Path, out: Path, options: "PrepareOptions") -> "PrepareSummary":
+    from dialoom.data import prepare
+
+    with counted_progress("prepare") as progress:
+        return prepare(source, out, options, progress=progress)
 
 
 def _describe(out: Path, summary: "PrepareSummary") -> list[str]:
@@ -68,6 +86,14 @@ def _describe(out: Path, summary: "PrepareSummary") -> list[str]:
         lines.append(f"{summary.num_reused} entries were there already and are kept")
     if info.num_valid == 0:
         lines.append("no clip fell to the split valid; a larger --valid-fraction gives some")
+    unknown = summary.unknown_tags
+    if unknown.num_clips:
+        more = ", …" if len(unknown.tags) > SHOWN_TAGS else ""
+        lines.append(
+            f"{unknown.num_clips} clips hold tags that no byte stands for, read letter by letter: "
+            f"{', '.join(unknown.tags[:SHOWN_TAGS])}{more}; give them bytes by model.tags in the "
+            "recipe"
+        )
     if rejections:
         lines.append(f"{len(rejections)} rejected, all listed in {out / 'rejected.jsonl'}:")
         lines += [f"  {rejection}" for rejection in rejections[:SHOWN_REJECTIONS]]

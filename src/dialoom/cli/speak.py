@@ -10,7 +10,9 @@ from dialoom.observe import open_progress
 
 
 def speak_command(
-    model: Annotated[str, typer.Argument(help="A model's directory.")],
+    model: Annotated[
+        str, typer.Argument(help="A directory, .pth, .safetensors, Hub id or adapter.")
+    ],
     text: Annotated[list[str], typer.Argument(metavar="TEXT…", help='"[S1] Hello. [S2] Hi!"')],
     output: Annotated[Path | None, typer.Option("-o", "--output", help="Audio file.")] = None,
     prompt: Annotated[Path | None, typer.Option(help="A clip whose voice to continue.")] = None,
@@ -38,13 +40,12 @@ def speak_command(
         raise GenerationError("nothing to write: give -o out.wav or --save-codes codes.npy")
     import numpy as np
 
-    from dialoom.audio import read_audio, write_audio
+    from dialoom.audio import check_writable, read_audio, write_audio
     from dialoom.generate import SamplingSettings, Synthesizer, VoicePrompt
     from dialoom.model import Revision
 
-    for path in (output, save_codes):
-        if path is not None and not path.parent.is_dir():
-            raise GenerationError(f"{path} cannot be written: there is no directory {path.parent}")
+    if save_codes is not None and not save_codes.parent.is_dir():
+        raise GenerationError(f"{save_codes}: there is no directory {save_codes.parent}; make it")
     settings = SamplingSettings(temperature, top_p, top_k, cfg_scale, max_seconds, seed)
     voice = None if prompt is None else VoicePrompt(read_audio(prompt), prompt_text)
     synthesizer = Synthesizer.load(
@@ -53,6 +54,8 @@ def speak_command(
         device=device,
         revision=None if revision is None else Revision.parse(revision),
     )
+    if output is not None:
+        check_writable(output, synthesizer.codec_spec.sample_rate_hz)
     bar = open_progress("speak", total_steps=synthesizer.max_steps(settings))
     try:
         speech = synthesizer.synthesize(

@@ -15,16 +15,39 @@ def load_codec(name: str, *, device: str = "cpu") -> Codec:
     """Loads the codec that a name, a Hub id, a directory or a file stands for.
 
     Raises:
-        CodecError: there is no such codec, it cannot be fetched, or it is damaged.
+        CodecError: there is no such codec or device, it cannot be fetched, or it is damaged.
     """
-    if name == "mini" or Path(name).is_file():
+    source = HUB_NAMES.get(name, name)
+    is_mini = name == "mini" or Path(name).is_file()
+    is_directory = not is_mini and Path(source).is_dir()
+    if not is_mini and not is_directory and "/" not in source:
+        raise CodecError(f"codec {name!r} is unknown; choose {CHOICES}")
+    check_device(device)
+    if is_mini:
         from dialoom.codec.mini import MiniCodec
 
         return MiniCodec.load(None if name == "mini" else Path(name), device=device)
-    source = HUB_NAMES.get(name, name)
-    if not Path(source).is_dir() and "/" not in source:
-        raise CodecError(f"codec {name!r} is unknown; choose {CHOICES}")
-    return _load_transformers_codec(source, device)
+    # Absolute, so that the name in a corpus finds the codec from any working directory.
+    return _load_transformers_codec(
+        str(Path(source).absolute()) if is_directory else source, device
+    )
+
+
+def check_device(device: str) -> None:
+    """Refuses a device that this machine does not have, or that PyTorch does not know.
+
+    Raises:
+        CodecError: says which there are.
+    """
+    import torch
+
+    accelerator = torch.accelerator.current_accelerator(check_available=True)
+    count = 0 if accelerator is None else torch.accelerator.device_count()
+    there = ["cpu"]
+    if accelerator is not None:
+        there += [accelerator.type, *(f"{accelerator.type}:{i}" for i in range(count))]
+    if device not in there:
+        raise CodecError(f"device {device!r}: there is none here; choose one of {', '.join(there)}")
 
 
 def _load_transformers_codec(source: str, device: str) -> Codec:

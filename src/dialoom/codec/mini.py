@@ -25,6 +25,7 @@ from dialoom.codec.mini_network import MiniNetwork, MiniShape
 from dialoom.codec.pretrained import refuse_foreign_codes
 from dialoom.errors import AudioError, CodecError
 
+BUNDLED_NAME = "mini"
 WEIGHTS_NAME = "mini.safetensors"
 WEIGHTS_FORMAT = "dialoom-mini-1"
 REINSTALL = "reinstall dialoom, or train the weights anew with recipes/mini_codec"
@@ -37,10 +38,19 @@ class MiniCodec:
         network: the weights, in fp32.
         content_hash: sha256 of the weights file.
         device: where it decodes. Encoding is always in fp32 on the CPU, so that the same audio
-            gives the same codes whatever machine prepares a corpus.
+            gives the same codes however many threads prepare a corpus. (Another kind of CPU
+            rounds differently, which may change an id in one of 10,000 frames.)
+        name: what `load_codec` takes for these weights: the path of their file, if not bundled.
     """
 
-    def __init__(self, network: MiniNetwork, content_hash: str, device: str = "cpu") -> None:
+    def __init__(
+        self,
+        network: MiniNetwork,
+        content_hash: str,
+        device: str = "cpu",
+        *,
+        name: str = BUNDLED_NAME,
+    ) -> None:
         self._encoder = network.eval().requires_grad_(False)
         self._device = torch.device(device)
         self._decoder = self._encoder
@@ -48,7 +58,7 @@ class MiniCodec:
             self._decoder = copy.deepcopy(network).to(self._device)
         shape = network.shape
         self._spec = CodecSpec(
-            name="mini",
+            name=name,
             content_hash=content_hash,
             sample_rate_hz=shape.sample_rate_hz,
             hop_length=shape.hop_length,
@@ -63,7 +73,8 @@ class MiniCodec:
         Raises:
             CodecError: the file is missing, damaged, or no weights of this codec.
         """
-        source = path or resources.files("dialoom.codec").joinpath(WEIGHTS_NAME)
+        bundled = resources.files("dialoom.codec").joinpath(WEIGHTS_NAME)
+        source = path or bundled
         try:
             content = source.read_bytes()
         except OSError as error:
@@ -72,7 +83,10 @@ class MiniCodec:
                 f" ({error.strerror}); {REINSTALL}"
             ) from error
         network = _read_network(content, str(source))
-        return MiniCodec(network, hashlib.sha256(content).hexdigest(), device)
+        name = BUNDLED_NAME
+        if path is not None and not (bundled.is_file() and bundled.read_bytes() == content):
+            name = str(path.absolute())
+        return MiniCodec(network, hashlib.sha256(content).hexdigest(), device, name=name)
 
     @property
     def spec(self) -> CodecSpec:

@@ -2,11 +2,13 @@
 
 from dialoom.data.batch import Batch, collate, drop_text
 from dialoom.data.clip import Clip, Rejection, SourceClip
-from dialoom.data.corpus import Corpus, CorpusInfo, CorpusWriter, Split, split_of
+from dialoom.data.corpus import Corpus, CorpusInfo, Split, split_of
 from dialoom.data.dataset import DiaDataset
-from dialoom.data.preparation import PrepareOptions, PrepareSummary, ProgressCallback, prepare
+from dialoom.data.encoding import PrepareOptions
+from dialoom.data.preparation import PrepareSummary, ProgressCallback, UnknownTags, prepare
 from dialoom.data.sampler import LengthBucketSampler
 from dialoom.data.sources import open_source
+from dialoom.data.writer import CorpusWriter
 
 __all__ = [
     "Batch",
@@ -22,6 +24,7 @@ __all__ = [
     "Rejection",
     "SourceClip",
     "Split",
+    "UnknownTags",
     "collate",
     "drop_text",
     "open_source",

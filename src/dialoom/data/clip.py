@@ -11,7 +11,9 @@ class SourceClip:
     """One recording with its transcript, before encoding.
 
     Attributes:
-        id: unique within its source, stable from run to run; decides the split.
+        id: unique within its source, stable from run to run; decides the split. It may hold "/"
+            (clips of a folder are named by their path within it) and any other character: whoever
+            names a file by an id replaces them.
         text: the transcript: as `prepare_text` leaves it.
         audio: the file.
         language: such as "en", if known.
@@ -29,7 +31,10 @@ class SourceClip:
 
 @dataclass(frozen=True)
 class Clip:
-    """One row of a corpus: a transcript and the codes of its recording. Fields as in SourceClip."""
+    """One row of a corpus: a transcript and the codes of its recording.
+
+    Fields as in SourceClip; so an id may hold "/" and is no file name.
+    """
 
     id: str
     text: str

@@ -4,6 +4,8 @@
     data-00000.parquet   … shards, columns as in data/shard.py
     rejected.jsonl       the entries of the source that did not become clips
 
+data/writer.py makes it; here it is read.
+
 The split of a clip is a pure function of its id and the fraction: it never depends on the other
 clips, so a corpus may grow, or be prepared in another order, and no clip of `valid` ever turns up
 in `train`. The price: the fraction holds on average, and a corpus of few clips may have none in
@@ -13,7 +15,7 @@ in `train`. The price: the fraction holds on average, and a corpus of few clips 
 import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import asdict
+from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
@@ -25,15 +27,13 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from dialoom.audio import RESAMPLER
 from dialoom.codec.base import CodecSpec, Codes
-from dialoom.data.atomic import atomic_path
-from dialoom.data.clip import Clip, Rejection
-from dialoom.data.shard import ShardInfo, read_shard_info, shard_name, shard_paths, write_shard
+from dialoom.data.clip import Clip
+from dialoom.data.shard import begun_paths, read_shard_info, shard_name, shard_paths
 from dialoom.errors import DataError
 
 Split = Literal["train", "valid"]
 
 INFO_FILE = "corpus.json"
-REJECTED_FILE = "rejected.jsonl"
 DEFAULT_VALID_FRACTION = 0.05
 
 _META_COLUMNS = ["id", "text", "language", "speaker", "split", "num_frames", "source"]
@@ -46,6 +46,8 @@ class CorpusInfo(BaseModel):
 
     format_version: Literal[1] = 1
     codec: CodecSpec
+    source: str = ""
+    """Which source it was made from: its name, and a hash of its place."""
     resampler: str = RESAMPLER
     loudness: str | None = None
     """How loudness was normalised; null: not at all."""
@@ -81,100 +83,6 @@ def refuse_other_codec(place: Path, *, found: CodecSpec, expected: CodecSpec) ->
             )
 
 
-class CorpusWriter:
-    """Writes a corpus shard by shard; what is already there and unchanged is kept."""
-
-    def __init__(
-        self, path: Path, codec: CodecSpec, *, valid_fraction: float = DEFAULT_VALID_FRACTION
-    ) -> None:
-        """Opens or makes the directory.
-
-        Raises:
-            DataError: it holds codes of another codec, or is no directory.
-        """
-        if path.exists() and not path.is_dir():
-            raise DataError(f"corpus {path}: is a file; name a directory")
-        if not 0 <= valid_fraction < 1:
-            raise DataError(f"valid_fraction {valid_fraction}: must be at least 0 and below 1")
-        self._path = path
-        self._codec = codec
-        self._valid_fraction = valid_fraction
-        self._found = {shard.name: read_shard_info(shard) for shard in shard_paths(path)}
-        for name, info in self._found.items():
-            refuse_other_codec(path / name, found=info.codec, expected=codec)
-        path.mkdir(parents=True, exist_ok=True)
-
-    def has(self, index: int, fingerprint: str) -> bool:
-        """Whether this shard is finished and was made from the same entries and settings."""
-        info = self._found.get(shard_name(index))
-        return info is not None and info.fingerprint == fingerprint
-
-    def write(
-        self,
-        index: int,
-        clips: Sequence[Clip],
-        *,
-        fingerprint: str = "",
-        rejections: Sequence[Rejection] = (),
-    ) -> None:
-        """Writes one shard; until `finish`, the directory is no corpus.
-
-        Raises:
-            DataError: a clip has another number of codebooks than the codec.
-        """
-        (self._path / INFO_FILE).unlink(missing_ok=True)
-        splits = [split_of(clip.id, self._valid_fraction) for clip in clips]
-        info = ShardInfo(self._codec, fingerprint, tuple(rejections))
-        write_shard(self._path / shard_name(index), clips, splits, info)
-
-    def finish(self, num_shards: int) -> CorpusInfo:
-        """Removes shards from `num_shards` on, writes rejected.jsonl and corpus.json.
-
-        Raises:
-            DataError: no clip could be used.
-        """
-        for stale in shard_paths(self._path)[num_shards:]:
-            stale.unlink()
-        rejections = self.rejections()
-        with atomic_path(self._path / REJECTED_FILE) as temporary:
-            lines = [json.dumps(asdict(item), ensure_ascii=False) for item in rejections]
-            temporary.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
-        info = self._summarise(num_shards, num_rejected=len(rejections))
-        if info.num_clips == 0:
-            first = f"; the first: {rejections[0]}" if rejections else ""
-            raise DataError(
-                f"corpus {self._path}: none of {len(rejections)} entries can be used{first}; "
-                f"see {REJECTED_FILE} for all"
-            )
-        with atomic_path(self._path / INFO_FILE) as temporary:
-            temporary.write_text(info.model_dump_json(indent=2) + "\n", encoding="utf-8")
-        return info
-
-    def rejections(self) -> list[Rejection]:
-        """The refused entries of all shards that are written, in the order of the source."""
-        infos = [read_shard_info(shard) for shard in shard_paths(self._path)]
-        return [rejection for info in infos for rejection in info.rejections]
-
-    def _summarise(self, num_shards: int, *, num_rejected: int) -> CorpusInfo:
-        shards = shard_paths(self._path)
-        assert [shard.name for shard in shards] == [shard_name(i) for i in range(num_shards)]
-        table = _read_columns(shards, ["split", "num_frames", "language", "speaker"])
-        num_valid = table["split"].to_pylist().count("valid")
-        num_frames = sum(table["num_frames"].to_pylist())
-        return CorpusInfo(
-            codec=self._codec,
-            valid_fraction=self._valid_fraction,
-            num_shards=num_shards,
-            num_clips=table.num_rows,
-            num_train=table.num_rows - num_valid,
-            num_valid=num_valid,
-            num_rejected=num_rejected,
-            hours=num_frames / self._codec.frames_per_second / 3600,
-            languages=_distinct(table["language"]),
-            speakers=_distinct(table["speaker"]),
-        )
-
-
 class Corpus:
     """A finished corpus. Texts and lengths are in memory, codes are read when asked for.
 
@@ -185,7 +93,7 @@ class Corpus:
         self.path = path
         self.info = info
         self._shards = shard_paths(path)
-        self._table = _read_columns(self._shards, _META_COLUMNS)
+        self._table = read_columns(self._shards, _META_COLUMNS)
         self._metadata = [pq.read_metadata(shard) for shard in self._shards]
         self._groups = [
             (shard, group)
@@ -204,7 +112,7 @@ class Corpus:
             DataError: there is none, it is unfinished, damaged, or its files do not match.
         """
         path = Path(path)
-        info = _read_info(path)
+        info = read_info(path)
         shards = shard_paths(path)
         if [shard.name for shard in shards] != [shard_name(i) for i in range(info.num_shards)]:
             raise DataError(
@@ -249,6 +157,17 @@ class Corpus:
         texts, languages = self._table["text"].to_pylist(), self._table["language"].to_pylist()
         return list(zip(texts, languages, strict=True))
 
+    @cached_property
+    def fingerprint(self) -> str:
+        """Equal for corpora that train alike: sha256 of the codec and of every clip, in order.
+
+        Of a clip count its id, text, language, split and number of frames; codes are not read.
+        """
+        digest = hashlib.sha256(self.info.codec.content_hash.encode())
+        for name in ("id", "text", "language", "split", "num_frames"):
+            digest.update(json.dumps(self._table[name].to_pylist()).encode())
+        return digest.hexdigest()
+
     def indices(self, split: Split) -> list[int]:
         """Where the clips of a split are."""
         return [i for i, name in enumerate(self._table["split"].to_pylist()) if name == split]
@@ -267,10 +186,15 @@ class Corpus:
         return Codes(flat.reshape(-1, self.info.codec.num_codebooks))
 
 
-def _read_info(path: Path) -> CorpusInfo:
+def read_info(path: Path) -> CorpusInfo:
+    """What corpus.json says.
+
+    Raises:
+        DataError: there is none, or it is damaged.
+    """
     file = path / INFO_FILE
     if not file.is_file():
-        begun = path.is_dir() and shard_paths(path)
+        begun = path.is_dir() and (shard_paths(path) or begun_paths(path))
         raise DataError(
             f"corpus {path}: no {INFO_FILE} in it; "
             + ("it is unfinished: run the same" if begun else "make it with")
@@ -284,10 +208,7 @@ def _read_info(path: Path) -> CorpusInfo:
         raise DataError(f"{file}: not readable ({reason}); run `dialoom prepare` again") from error
 
 
-def _read_columns(shards: Sequence[Path], columns: list[str]) -> pa.Table:
+def read_columns(shards: Sequence[Path], columns: list[str]) -> pa.Table:
+    """These columns of all shards, in memory."""
     tables = [pq.read_table(shard, columns=columns).replace_schema_metadata() for shard in shards]
     return pa.concat_tables(tables).combine_chunks()
-
-
-def _distinct(column: pa.ChunkedArray) -> tuple[str, ...]:
-    return tuple(sorted(set(column.drop_null().to_pylist())))

@@ -2,77 +2,52 @@
 
 The entries of the source are divided into shards by their position. A shard is written whole, with
 the fingerprint of its entries; running the same command again skips every shard whose fingerprint
-still holds. So a run that was killed goes on where it stopped, a mended clip redoes its shard only,
-and either way the corpus is the one that a single run would have made.
+still holds. The clips of a shard that is not full are saved every few seconds, and at once where
+the run is stopped. So a run that was stopped goes on where it was, a mended clip redoes its shard
+only, and either way the corpus is the one that a single run would have made.
+
+Refused: a directory with a corpus of another source, and to lose clips because files are missing.
 """
 
 import hashlib
 import json
-import math
-from collections import deque
-from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+import os
+import time
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from itertools import islice
 from pathlib import Path
 
-from dialoom.audio import RESAMPLER, AudioFileError, Waveform, read_audio, resample
-from dialoom.codec.base import Codec, CodecSpec
+from dialoom.audio import RESAMPLER
+from dialoom.codec.base import Codec
 from dialoom.codec.load import load_codec
 from dialoom.data.clip import Clip, Rejection, SourceClip
-from dialoom.data.corpus import DEFAULT_VALID_FRACTION, CorpusInfo, CorpusWriter
-from dialoom.data.script import text_ids
-from dialoom.data.sources import Entry, open_source
-from dialoom.errors import DataError, TextError
-from dialoom.sequence import TokenLayout
+from dialoom.data.corpus import Corpus, CorpusInfo
+from dialoom.data.encoding import PrepareOptions, encode_entries, vanished
+from dialoom.data.script import unknown_tags
+from dialoom.data.sources import NO_SUCH_FILE, Entry, open_source, path_name
+from dialoom.data.writer import CorpusWriter
+from dialoom.errors import DataError
 from dialoom.text import TagTable
 
-MAX_TEXT_BYTES = 1024
-MAX_DECODER_STEPS = 3072
-
 CLIPS_PER_SHARD = 256
-"""What a killed run loses at most; half an hour of speech, 2 MB."""
+"""Half an hour of speech, 2 MB; what one mended clip makes `prepare` encode again."""
 
-AHEAD_PER_WORKER = 4
-"""Recordings that each worker may have decoded before the codec asks for them."""
+SAVE_EVERY_S = 20.0
+"""Seconds of encoding that a killed run loses at most; a save takes some hundredths of one."""
 
 
 @dataclass(frozen=True)
-class PrepareOptions:
-    """How a source becomes a corpus.
+class UnknownTags:
+    """Tags such as "[S3]" that no byte stands for unless `model.tags` of a recipe gives them one.
 
     Attributes:
-        format: of the source: "auto", "ljspeech", "csv", "folder".
-        codec: what `load_codec` takes.
-        device: where the codec runs.
-        language: of clips whose source names none.
-        speaker: of clips whose source names none.
-        workers: threads that decode and resample ahead of the codec.
-        valid_fraction: share of the clips that becomes the split `valid`.
-        max_text_bytes: bytes that the model reads at most.
-        max_steps: decoder steps that the model has at most.
-        layout: ids and delays of the model; its delay takes some of the steps.
+        num_clips: clips of the corpus with such a tag.
+        tags: which ones, sorted.
     """
 
-    format: str = "auto"
-    codec: str = "mini"
-    device: str = "cpu"
-    language: str | None = None
-    speaker: str | None = None
-    workers: int = 2
-    valid_fraction: float = DEFAULT_VALID_FRACTION
-    max_text_bytes: int = MAX_TEXT_BYTES
-    max_steps: int = MAX_DECODER_STEPS
-    layout: TokenLayout = field(default_factory=TokenLayout)
-
-    def __post_init__(self) -> None:
-        if self.workers < 1:
-            raise DataError(f"workers {self.workers}: must be at least 1")
-
-    @property
-    def max_frames(self) -> int:
-        """Frames that fit into `max_steps` with BOS, delay and EOS."""
-        return self.max_steps - self.layout.num_steps(0)
+    num_clips: int
+    tags: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -83,11 +58,39 @@ class PrepareSummary:
         info: counts, hours, codec.
         rejections: every entry that did not become a clip.
         num_reused: clips and rejections taken over from an earlier run.
+        unknown_tags: what the model would read letter by letter.
     """
 
     info: CorpusInfo
     rejections: tuple[Rejection, ...]
     num_reused: int
+    unknown_tags: UnknownTags
+
+
+@dataclass
+class _Part:
+    """The entries of one shard, and what has become of the first of them."""
+
+    index: int
+    entries: list[Entry]
+    fingerprint: str
+    clips: list[Clip] = field(default_factory=list)
+    rejections: list[Rejection] = field(default_factory=list)
+
+    @property
+    def left(self) -> list[Entry]:
+        """Outcomes come in the order of the entries, so those without one are the last."""
+        return self.entries[len(self.clips) + len(self.rejections) :]
+
+    def add(self, outcome: Clip | Rejection) -> None:
+        if isinstance(outcome, Clip):
+            self.clips.append(outcome)
+        else:
+            self.rejections.append(outcome)
+
+    def pass_to(self, write: Callable[..., None]) -> None:
+        """To `save` or `write` of a CorpusWriter."""
+        write(self.index, self.clips, fingerprint=self.fingerprint, rejections=self.rejections)
 
 
 ProgressCallback = Callable[[int, int, int], None]
@@ -112,27 +115,89 @@ def prepare(
         progress: hears how far it is.
 
     Raises:
-        DataError: the source cannot be read, `out` holds codes of another codec, or no entry of
-            the source can be used.
+        DataError: the source cannot be read, `out` holds codes of another codec or clips of
+            another source, clips would be lost because files are missing, or no entry of the
+            source can be used.
         CodecError: the codec cannot be loaded.
     """
     options = options or PrepareOptions()
     entries = [_fill_in(entry, options) for entry in open_source(source, format=options.format)]
     codec = codec or load_codec(options.codec, device=options.device)
-    writer = CorpusWriter(Path(out), codec.spec, valid_fraction=options.valid_fraction)
-    shards = [entries[i : i + CLIPS_PER_SHARD] for i in range(0, len(entries), CLIPS_PER_SHARD)]
-    fingerprints = [_fingerprint(shard, options) for shard in shards]
-    pending = [i for i in range(len(shards)) if not writer.has(i, fingerprints[i])]
-    num_pending = sum(len(shards[i]) for i in pending)
-    outcomes = _encode((entry for i in pending for entry in shards[i]), codec, options)
-    told = _tell(outcomes, progress, already=len(entries) - num_pending, total=len(entries))
-    for i in pending:
-        results = list(islice(told, len(shards[i])))
-        clips = [result for result in results if isinstance(result, Clip)]
-        rejections = [result for result in results if isinstance(result, Rejection)]
-        writer.write(i, clips, fingerprint=fingerprints[i], rejections=rejections)
-    info = writer.finish(len(shards))
-    return PrepareSummary(info, tuple(writer.rejections()), len(entries) - num_pending)
+    identity, fraction = _identity(Path(source)), options.valid_fraction
+    writer = CorpusWriter(Path(out), codec.spec, valid_fraction=fraction, source=identity)
+    parts = _divide(entries, options)
+    pending = _find_pending(parts, writer, Path(source))
+    num_reused = len(entries) - sum(len(part.left) for part in pending)
+    outcomes = encode_entries((entry for part in pending for entry in part.left), codec, options)
+    told = _tell(outcomes, progress, already=num_reused, total=len(entries))
+    for part in pending:
+        _finish_part(part, told, writer)
+    info = writer.finish(len(parts))
+    unknown = _find_unknown_tags(Corpus.open(out))
+    return PrepareSummary(info, tuple(writer.rejections()), num_reused, unknown)
+
+
+def _identity(source: Path) -> str:
+    """The source's name and a hash of its place: tells sources apart and publishes no path."""
+    place = source.resolve()
+    return f"{path_name(Path(place.name))} ({hashlib.sha256(os.fsencode(place)).hexdigest()[:12]})"
+
+
+def _divide(entries: list[Entry], options: PrepareOptions) -> list[_Part]:
+    starts = range(0, len(entries), CLIPS_PER_SHARD)
+    groups = [entries[start : start + CLIPS_PER_SHARD] for start in starts]
+    return [_Part(i, group, _fingerprint(group, options)) for i, group in enumerate(groups)]
+
+
+def _find_pending(parts: list[_Part], writer: CorpusWriter, source: Path) -> list[_Part]:
+    """The parts to work on, with what an earlier run began of them; nothing is written yet.
+
+    Raises:
+        DataError: the work would replace what must not be lost.
+    """
+    writer.refuse_other_source([part.fingerprint for part in parts])
+    pending = [part for part in parts if not writer.has(part.index, part.fingerprint)]
+    _refuse_loss(pending, writer, source)
+    for part in pending:
+        part.clips, part.rejections = writer.begun(part.index, part.fingerprint)
+    return pending
+
+
+def _refuse_loss(pending: Sequence[_Part], writer: CorpusWriter, source: Path) -> None:
+    """Refuses to replace clips by nothing because their files are not there."""
+    for part in pending:
+        if any(isinstance(entry, SourceClip) for entry in part.entries):
+            continue
+        refused = [entry for entry in part.entries if isinstance(entry, Rejection)]
+        missing = [entry for entry in refused if entry.reason.startswith(NO_SUCH_FILE)]
+        if missing and writer.num_clips(part.index):
+            raise DataError(
+                f"source {source}: {len(missing)} files are gone of which the corpus holds clips, "
+                f"the first: {missing[0].source}: {missing[0].reason}; bring them back (is the "
+                "disk mounted?), or name another directory for a corpus without them"
+            )
+
+
+def _finish_part(part: _Part, outcomes: Iterator[Clip | Rejection], writer: CorpusWriter) -> None:
+    """Writes the shard of a part; whatever stops it, what is ready is saved first."""
+    saved_at_s = time.monotonic()
+    try:
+        for outcome in islice(outcomes, len(part.left)):
+            part.add(outcome)
+            if time.monotonic() - saved_at_s >= SAVE_EVERY_S:
+                part.pass_to(writer.save)
+                saved_at_s = time.monotonic()
+        part.pass_to(writer.write)
+    except BaseException:
+        if part.clips or part.rejections:
+            part.pass_to(writer.save)
+        raise
+
+
+def _find_unknown_tags(corpus: Corpus) -> UnknownTags:
+    table = TagTable.default()
+    found = [tags for text, _ in corpus.texts if (tags := unknown_tags(text, table))]
+    return UnknownTags(len(found), tuple(sorted({tag for tags in found for tag in tags})))
 
 
 def _fill_in(entry: Entry, options: PrepareOptions) -> Entry:
@@ -152,7 +217,7 @@ def _fingerprint(shard: list[Entry], options: PrepareOptions) -> str:
     ]
     for entry in shard:
         if isinstance(entry, SourceClip):
-            status = entry.audio.stat()
+            status = _stat(entry.audio)
             clip = [entry.id, entry.text, entry.language, entry.speaker, entry.source]
             parts.append([*clip, status.st_size, status.st_mtime_ns])
         else:
@@ -160,60 +225,11 @@ def _fingerprint(shard: list[Entry], options: PrepareOptions) -> str:
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
 
-def _encode(
-    entries: Iterator[Entry], codec: Codec, options: PrepareOptions
-) -> Iterator[Clip | Rejection]:
-    """In the order of the entries; threads decode ahead while the codec encodes."""
-    with ThreadPoolExecutor(options.workers) as pool:
-        ahead: deque[tuple[Entry, Future[Waveform | Rejection]]] = deque()
-        while True:
-            for entry in islice(entries, options.workers * AHEAD_PER_WORKER - len(ahead)):
-                ahead.append((entry, pool.submit(_load, entry, codec.spec, options)))
-            if not ahead:
-                return
-            entry, future = ahead.popleft()
-            loaded = future.result()
-            if isinstance(loaded, Rejection):
-                yield loaded
-                continue
-            assert isinstance(entry, SourceClip)
-            yield Clip(
-                id=entry.id,
-                text=entry.text,
-                language=entry.language,
-                speaker=entry.speaker,
-                codes=codec.encode(loaded),
-                source=entry.source,
-            )
-
-
-def _load(entry: Entry, codec: CodecSpec, options: PrepareOptions) -> Waveform | Rejection:
-    """The recording at the codec's rate, or why the clip cannot be used."""
-    if isinstance(entry, Rejection):
-        return entry
+def _stat(audio: Path) -> os.stat_result:
     try:
-        num_bytes = len(text_ids(entry.text, entry.language, TagTable.default()))
-    except TextError as error:
-        return Rejection(entry.source, reason=str(error), remedy="mend the transcript")
-    if num_bytes > options.max_text_bytes:
-        return Rejection(
-            entry.source,
-            reason=f"transcript has {num_bytes} bytes, the model reads {options.max_text_bytes}",
-            remedy="split the clip and its transcript",
-        )
-    try:
-        waveform = resample(read_audio(entry.audio), codec.sample_rate_hz)
-    except AudioFileError as error:
-        return Rejection(entry.source, reason=error.reason, remedy=error.remedy)
-    num_frames = math.ceil(waveform.num_samples / codec.hop_length)
-    if not 1 <= num_frames <= options.max_frames:
-        return Rejection(
-            entry.source,
-            reason=f"lasts {waveform.duration_s:.1f} s, the model holds up to "
-            f"{options.max_frames / codec.frames_per_second:.1f} s",
-            remedy="split the clip and its transcript" if num_frames else "remove it",
-        )
-    return waveform
+        return audio.stat()
+    except OSError as error:
+        raise vanished(audio) from error
 
 
 def _tell(

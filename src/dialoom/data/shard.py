@@ -1,8 +1,11 @@
 """One Parquet file of a corpus: the columns of a clip, and what made the file.
 
-The file's own metadata carries the codec, the fingerprint of the part of the source that it was
-made from, and the clips of that part which were refused. So a shard is its own proof that it is
-finished: there is no journal beside it that could disagree.
+The file's own metadata carries the codec, the source, the fingerprint of the part of the source
+that it was made from, and the clips of that part which were refused. So a shard is its own proof
+that it is finished: there is no journal beside it that could disagree.
+
+A shard that is being made is kept under a name of its own, `data-00000.parquet.begun`: the same
+kind of file, with what became of the first entries of its part. Readers of Parquet pass it over.
 """
 
 import json
@@ -47,11 +50,13 @@ class ShardInfo:
         codec: the codec of its codes.
         fingerprint: hash of the source entries and settings that it was made from.
         rejections: the entries that did not become clips.
+        source: which source that was; empty if whoever wrote the shard did not say.
     """
 
     codec: CodecSpec
     fingerprint: str
     rejections: tuple[Rejection, ...] = ()
+    source: str = ""
 
 
 def shard_name(index: int) -> str:
@@ -61,6 +66,15 @@ def shard_name(index: int) -> str:
 def shard_paths(corpus: Path) -> list[Path]:
     """All shards of a directory in the order of their numbers."""
     return sorted(corpus.glob("data-[0-9][0-9][0-9][0-9][0-9].parquet"))
+
+
+def begun_paths(corpus: Path) -> list[Path]:
+    """The shards that an interrupted run has begun."""
+    return sorted(corpus.glob("data-[0-9][0-9][0-9][0-9][0-9].parquet.begun"))
+
+
+def begun_path(shard: Path) -> Path:
+    return shard.with_name(f"{shard.name}.begun")
 
 
 def write_shard(path: Path, clips: Sequence[Clip], splits: Sequence[str], info: ShardInfo) -> None:
@@ -106,6 +120,7 @@ def read_shard_info(path: Path) -> ShardInfo:
             codec=CodecSpec(**values["codec"]),
             fingerprint=values["fingerprint"],
             rejections=tuple(Rejection(**item) for item in values["rejections"]),
+            source=values.get("source", ""),
         )
     except (OSError, pa.ArrowInvalid, KeyError, TypeError, ValueError) as error:
         raise DataError(
@@ -114,6 +129,17 @@ def read_shard_info(path: Path) -> ShardInfo:
         ) from error
 
 
-def codes_of_row(flat: "pa.ListScalar", num_codebooks: int) -> Codes:
+def read_clips(path: Path) -> list[Clip]:
+    """All clips of a shard, with their codes."""
+    num_codebooks = read_shard_info(path).codec.num_codebooks
+    table = pq.read_table(path)
+    texts = ["id", "text", "language", "speaker", "source"]
+    return [
+        Clip(**row, codes=_codes(flat, num_codebooks))
+        for row, flat in zip(table.select(texts).to_pylist(), table["codes"], strict=True)
+    ]
+
+
+def _codes(flat: "pa.ListScalar", num_codebooks: int) -> Codes:
     """The codes of one cell: frame-major, (F, C)."""
     return Codes(flat.values.to_numpy().reshape(-1, num_codebooks))

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from dialoom.audio import AUDIO_SUFFIXES
 from dialoom.data.clip import Rejection, SourceClip
-from dialoom.data.tables import Row, read_table, read_text
+from dialoom.data.tables import Row, is_file, read_table, read_text
 from dialoom.errors import DataError
 from dialoom.text import prepare_text
 
@@ -21,6 +21,7 @@ TEXT_COLUMNS = ("text", "transcript", "transcription", "sentence")
 TRANSCRIPT_SUFFIXES = (".txt", ".lab")
 
 MISSING_TRANSCRIPT = "has no transcript"
+NO_SUCH_FILE = "no such file"
 
 
 def open_source(path: str | Path, *, format: str = "auto") -> list[Entry]:
@@ -83,16 +84,16 @@ def _read_folder(path: Path) -> Iterator[Entry]:
     if not path.is_dir():
         raise DataError(f"source {path}: format 'folder' needs a directory, this is a file")
     for audio in sorted(p for p in path.rglob("*") if p.suffix.lower() in AUDIO_SUFFIXES):
-        name = _name(audio.relative_to(path))
+        name = path_name(audio.relative_to(path))
         candidates = (audio.with_suffix(suffix) for suffix in TRANSCRIPT_SUFFIXES)
-        transcript = next((p for p in candidates if p.is_file()), None)
+        transcript = next((p for p in candidates if is_file(p)), None)
         if transcript is None:
             yield _no_transcript(name, f"put {audio.stem}.txt or {audio.stem}.lab beside it")
             continue
         try:
             text = read_text(transcript)
         except DataError as error:
-            yield Rejection(name, reason=str(error), remedy="save the transcript as UTF-8")
+            yield Rejection(name, reason=str(error), remedy="save it as readable UTF-8")
             continue
         yield _entry(path, Row(place=name, id="", text=text, audio=audio.relative_to(path)))
 
@@ -133,7 +134,7 @@ def _first_line(path: Path) -> str:
 def _find_audio(folder: Path, name: str) -> Path:
     """The file of this name with any audio ending; the first ending if there is none."""
     candidates = [folder / f"{name}{suffix}" for suffix in AUDIO_SUFFIXES]
-    return next((path for path in candidates if path.is_file()), candidates[0])
+    return next((path for path in candidates if is_file(path)), candidates[0])
 
 
 def _entry(root: Path, row: Row) -> Entry:
@@ -143,9 +144,10 @@ def _entry(root: Path, row: Row) -> Entry:
     if row.audio is None:
         return Rejection(row.place, reason="names no audio file", remedy="name one")
     audio = root / row.audio
-    if not audio.is_file():
-        return Rejection(row.place, reason=f"no such file: {audio}", remedy="correct the path")
-    name = _name(audio.relative_to(root) if audio.is_relative_to(root) else audio)
+    if not is_file(audio):
+        reason = f"{NO_SUCH_FILE}: {path_name(audio)}"
+        return Rejection(row.place, reason=reason, remedy="correct the path")
+    name = path_name(audio.relative_to(root) if audio.is_relative_to(root) else audio)
     return SourceClip(
         id=row.id or name.removesuffix(audio.suffix),
         text=prepare_text(row.text),
@@ -156,7 +158,7 @@ def _entry(root: Path, row: Row) -> Entry:
     )
 
 
-def _name(path: Path) -> str:
+def path_name(path: Path) -> str:
     """The path in UTF-8, for ids and lists: file names may hold other bytes; those are escaped."""
     return os.fsencode(path.as_posix()).decode("utf-8", errors="backslashreplace")
 

@@ -35,12 +35,26 @@ def read_text(path: Path) -> str:
     """A whole text file; a byte order mark is dropped.
 
     Raises:
-        DataError: the file is not UTF-8.
+        DataError: the file cannot be read, or is not UTF-8.
     """
     try:
         return path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:
         raise DataError(f"{path}: not UTF-8 (byte {error.start}); save it as UTF-8") from error
+    except OSError as error:
+        reason = error.strerror or type(error).__name__
+        raise DataError(f"{path}: cannot be read ({reason}); make it readable") from error
+
+
+def is_file(path: Path) -> bool:
+    """Whether there is such a file; no, where the system refuses the name as none it could have.
+
+    `Path.is_file` raises there: a transcript in the column of the paths is too long for a name.
+    """
+    try:
+        return path.is_file()
+    except (OSError, ValueError):
+        return False
 
 
 def read_table(
@@ -54,7 +68,7 @@ def read_table(
     text, as Common Voice and LJSpeech write them.
 
     Raises:
-        DataError: the table is empty, not UTF-8, or its header names no audio or no text column.
+        DataError: the table is empty, unreadable, or its header lacks an audio or a text column.
     """
     content = read_text(path)
     if not content.strip():

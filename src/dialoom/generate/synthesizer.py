@@ -10,6 +10,7 @@ import torch
 from dialoom.audio.waveform import Waveform
 from dialoom.checkpoint import ModelInfo, load_model
 from dialoom.codec import Codec, CodecSpec, Codes, load_codec
+from dialoom.codec.load import check_device
 from dialoom.errors import CodecError, GenerationError
 from dialoom.generate.decode import Generated, Request, generate_codes
 from dialoom.generate.settings import SamplingSettings
@@ -83,8 +84,9 @@ class Synthesizer:
 
         Raises:
             CheckpointError: the model cannot be used, or does not say its revision.
-            CodecError: the codec cannot be loaded or is another one.
+            CodecError: the codec cannot be loaded or is another one, or there is no such device.
         """
+        check_device(device)
         loaded = load_model(source, revision=revision)
         if loaded.model.logits_dense.weight.dtype is torch.float16:
             loaded.model.float()
@@ -100,6 +102,11 @@ class Synthesizer:
             check_codec(codec.spec, self.model.config, self.info)
             self._codec = codec
         return self._codec
+
+    @property
+    def codec_spec(self) -> CodecSpec:
+        """What is known of the codec; loads it only where the model does not say."""
+        return self.info.codec or self.codec.spec
 
     @property
     def tags(self) -> TagTable:
@@ -171,8 +178,7 @@ class Synthesizer:
     def _max_frames(self, settings: SamplingSettings) -> int | None:
         if settings.max_seconds is None:
             return None
-        spec = self.info.codec or self.codec.spec
-        return max(1, round(settings.max_seconds * spec.frames_per_second))
+        return max(1, round(settings.max_seconds * self.codec_spec.frames_per_second))
 
 
 def check_codec(spec: CodecSpec, config: DiaConfig, info: ModelInfo) -> None:

@@ -210,7 +210,7 @@ def _feeds(
         seed=settings.seed,
         max_frames=settings.max_frames_per_batch,
     )
-    feed = BatchFeed(training, sampler, to_batch)
+    feed = BatchFeed(training, sampler, to_batch, fingerprint=corpus.fingerprint)
     if validation is None:
         return feed, []
     return feed, [

@@ -25,7 +25,16 @@ class Position:
 class BatchFeed:
     """Batches of a dataset, epoch after epoch, in an order that only seed and position decide."""
 
-    def __init__(self, dataset: DiaDataset, sampler: LengthBucketSampler, collate: Collate) -> None:
+    def __init__(
+        self,
+        dataset: DiaDataset,
+        sampler: LengthBucketSampler,
+        collate: Collate,
+        *,
+        fingerprint: str,
+    ) -> None:
+        """Takes the clips, their order, and the fingerprint of the corpus that they are from."""
+        self.fingerprint = fingerprint
         self._dataset = dataset
         self._sampler = sampler
         self._collate = collate

@@ -12,7 +12,7 @@ from jaxtyping import Float32
 
 from dialoom.checkpoint import RunStore
 from dialoom.data import Batch
-from dialoom.errors import TrainingDiverged
+from dialoom.errors import DataError, TrainingDiverged
 from dialoom.model import DiaModel
 from dialoom.observe import EventRecord, RunObserver, SampleRecord
 from dialoom.train.feed import BatchFeed, Position
@@ -165,6 +165,7 @@ class Trainer:
         """All that `restore` needs to go on as if nothing had happened."""
         return {
             "step": self.step,
+            "corpus": self._feed.fingerprint,
             "epoch": self._feed.position.epoch,
             "batch": self._feed.position.batch,
             "best_loss": self._best_loss,
@@ -174,7 +175,16 @@ class Trainer:
         }
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Inverse of `state`; the weights are restored by whoever loaded the model."""
+        """Inverse of `state`; the weights are restored by whoever loaded the model.
+
+        Raises:
+            DataError: the clips are others than those that the position was counted in.
+        """
+        if state["corpus"] != self._feed.fingerprint:
+            raise DataError(
+                "data.corpus is not the corpus that the run was started with: its clips changed; "
+                "put it back, or start a new run from the checkpoint with model.base"
+            )
         self.step = self._saved_step = state["step"]
         self._feed.position = Position(state["epoch"], state["batch"])
         self._best_loss = state["best_loss"]
