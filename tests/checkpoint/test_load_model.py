@@ -15,9 +15,11 @@ import dialoom
 from dialoom.checkpoint import LoadedModel, ModelInfo, load_model, save_pretrained
 from dialoom.checkpoint.convert import Format, export_model
 from dialoom.checkpoint.infer import infer_config
+from dialoom.checkpoint.nari_config import to_nari_config
 from dialoom.checkpoint.nari_weights import model_shapes, nari_shapes, to_nari_weights
 from dialoom.errors import CheckpointError
 from dialoom.model import PRESETS, DiaModel, Revision
+from dialoom.sequence import TokenLayout
 
 BOTH = r"--revision 0626 .* or --revision 2025-04"
 
@@ -217,3 +219,15 @@ def test_several_pickles_in_one_directory(tmp_path: Path) -> None:
     (path / "model.safetensors").rename(path / "other.pth")
     with pytest.raises(CheckpointError, match=r"holds several \.pth files"):
         load_model(path)
+
+
+def test_bare_weights_of_other_channels_need_their_config(tmp_path: Path) -> None:
+    config = small_config(layout=TokenLayout((0, 3, 5)))
+    state = to_nari_weights(DiaModel(config).state_dict(), config)
+    save_file(state, tmp_path / "three.safetensors")
+    with pytest.raises(CheckpointError, match=r"channels and ids \(3, 1028\) are not Dia's"):
+        load_model(tmp_path / "three.safetensors", revision="0626")
+    data = json.dumps(to_nari_config(config))
+    (tmp_path / "config.json").write_text(data, encoding="utf-8")
+    model = load_model(tmp_path / "three.safetensors", revision="0626").model
+    assert model.config == config

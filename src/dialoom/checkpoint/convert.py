@@ -64,14 +64,8 @@ def export_model(
     Raises:
         CheckpointError: `out` exists, or the format cannot hold this model.
     """
-    if out.exists():
-        raise CheckpointError(f"{out} exists already: give a new directory")
     model = loaded.model
-    if to is Format.TRANSFORMERS and model.config.revision is Revision.APRIL_2025:
-        raise CheckpointError(
-            "a model of April 2025 cannot go to transformers: that has the mathematics of 0626 "
-            "alone, which does not rotate cross-attention, and would speak noise: use --to nari"
-        )
+    _refuse(model, out, to)
     _cast(model, dtype)
     try:
         with atomic_directory(out) as temporary:
@@ -84,6 +78,16 @@ def export_model(
         raise CheckpointError(
             f"{out} cannot be written ({error}): nothing was left there"
         ) from None
+
+
+def _refuse(model: DiaModel, out: Path, to: Format) -> None:
+    if out.exists():
+        raise CheckpointError(f"{out} exists already: give a new directory")
+    if to is Format.TRANSFORMERS and model.config.revision is Revision.APRIL_2025:
+        raise CheckpointError(
+            "a model of April 2025 cannot go to transformers: that has the mathematics of 0626 "
+            "alone, which does not rotate cross-attention, and would speak noise: use --to nari"
+        )
 
 
 def _write_nari(loaded: LoadedModel, directory: Path) -> None:

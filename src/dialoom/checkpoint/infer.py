@@ -21,8 +21,8 @@ def infer_config(shapes: Shapes, revision: Revision, *, where: str) -> DiaConfig
         CheckpointError: the shapes do not say it.
     """
     if is_nari(shapes):
-        config = _from_kernels(shapes, revision, where)
-        return config
+        _refuse_other_layout(shapes, where)
+        return _from_kernels(shapes, revision, where)
     for preset in PRESETS.values():
         if model_shapes(preset) == {name: tuple(shape) for name, shape in shapes.items()}:
             return replace(preset, revision=revision)
@@ -35,12 +35,11 @@ def infer_config(shapes: Shapes, revision: Revision, *, where: str) -> DiaConfig
 def _from_kernels(shapes: Shapes, revision: Revision, where: str) -> DiaConfig:
     try:
         encoder, decoder = "encoder.layers.0.", "decoder.layers.0."
-        _, num_channels, vocab_size = shapes["decoder.logits_dense.weight"]
         text_vocab_size, encoder_size = shapes["encoder.embedding.weight"]
         _, heads, head_dim = shapes[encoder + "self_attention.q_proj.weight"]
         _, own_heads, own_head_dim = shapes[decoder + "self_attention.q_proj.weight"]
         _, cross_heads, cross_head_dim = shapes[decoder + "cross_attention.q_proj.weight"]
-        config = DiaConfig(
+        return DiaConfig(
             encoder=EncoderConfig(
                 num_hidden_layers=_num_layers(shapes, "encoder"),
                 hidden_size=encoder_size,
@@ -65,14 +64,17 @@ def _from_kernels(shapes: Shapes, revision: Revision, where: str) -> DiaConfig:
         )
     except (KeyError, ValueError, IndexError) as error:
         raise CheckpointError(f"{where}: these are no weights of Dia ({error})") from None
+
+
+def _refuse_other_layout(shapes: Shapes, where: str) -> None:
     layout = TokenLayout()
-    if (num_channels, vocab_size) != (layout.num_channels, layout.vocab_size):
+    found = tuple(shapes["decoder.logits_dense.weight"][1:])
+    if found != (layout.num_channels, layout.vocab_size):
         raise CheckpointError(
-            f"{where}: {num_channels} channels of {vocab_size} ids are not Dia's "
-            f"{layout.num_channels} of {layout.vocab_size}, and bare weights do not say how late "
-            "each is: put the config.json of the model beside the file"
+            f"{where}: channels and ids {found} are not Dia's "
+            f"{(layout.num_channels, layout.vocab_size)}, and bare weights do not say how late "
+            "each channel is: put the config.json of the model beside the file"
         )
-    return config
 
 
 def _num_layers(shapes: Shapes, part: str) -> int:

@@ -27,6 +27,7 @@ def to_nari_config(config: DiaConfig) -> dict[str, Any]:
         CheckpointError: an April model of a shape that the old schema has no words for.
     """
     if config.revision is Revision.APRIL_2025:
+        _refuse_unspeakable(config)
         return _to_april(config)
     layout = config.layout
     data = to_transformers_config(config)
@@ -42,7 +43,6 @@ def to_nari_config(config: DiaConfig) -> dict[str, Any]:
 
 def _to_april(config: DiaConfig) -> dict[str, Any]:
     encoder, decoder, layout = config.encoder, config.decoder, config.layout
-    _refuse_unspeakable(config)
     return {
         "version": "1.0",
         "model": {
