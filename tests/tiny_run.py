@@ -20,13 +20,13 @@ def write_corpus(
     *,
     num_clips: int = 12,
     lengths: list[int] | None = None,
-    valid_fraction: float = 0.3,
+    valid_fraction: float | None = None,
     spec: CodecSpec = SPEC,
 ) -> Path:
     """Clips of 5, 8, 11 … frames, a third for validation; or of the lengths, all for training."""
     rng = np.random.default_rng(0)
-    if lengths is not None:
-        valid_fraction = 0.0
+    if valid_fraction is None:
+        valid_fraction = 0.3 if lengths is None else 0.0
     lengths = lengths or [5 + 3 * i for i in range(num_clips)]
     clips = [
         Clip(

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
+import transformers
 from helpers import small_config, small_model
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -26,7 +27,10 @@ from dialoom.checkpoint.nari_weights import (
     to_nari_weights,
 )
 from dialoom.checkpoint.tensor_files import open_weights
-from dialoom.checkpoint.transformers_config import from_transformers_config
+from dialoom.checkpoint.transformers_config import (
+    from_transformers_config,
+    to_transformers_config,
+)
 from dialoom.errors import CheckpointError
 from dialoom.model import PRESETS, DecoderConfig, DiaConfig, EncoderConfig, Revision
 from dialoom.sequence import TokenLayout
@@ -205,6 +209,24 @@ def test_native_directory_says_its_revision_by_its_schema(
     other = next(r for r in Revision if r is not revision)
     with pytest.raises(CheckpointError, match=f"of revision {revision}, you say {other}"):
         load_model(path, revision=other)
+
+
+@pytest.mark.parametrize("name", ["AutoModel", "DiaModel", "DiaForConditionalGeneration"])
+def test_transformers_refuses_a_native_directory(tmp_path: Path, name: str) -> None:
+    """nari's loader wants the file names of transformers: that must not start random weights."""
+    export_model(LoadedModel(small_model(), ModelInfo()), tmp_path / "nari", to=Format.NARI)
+    with pytest.raises(RuntimeError, match="mismatch"):
+        getattr(transformers, name).from_pretrained(tmp_path / "nari")
+
+
+def test_transformers_refuses_a_native_april_directory(tmp_path: Path) -> None:
+    april = LoadedModel(small_model(Revision.APRIL_2025), ModelInfo())
+    export_model(april, tmp_path / "nari", to=Format.NARI)
+    with pytest.raises(ValueError, match="model_type"):
+        transformers.AutoModel.from_pretrained(tmp_path / "nari")
+    config = transformers.DiaConfig.from_dict(to_transformers_config(small_config()))
+    with pytest.raises(RuntimeError, match="mismatch"):
+        transformers.DiaForConditionalGeneration.from_pretrained(tmp_path / "nari", config=config)
 
 
 def test_norms_in_float32_beside_bfloat16(tmp_path: Path) -> None:

@@ -99,6 +99,33 @@ def test_auto_processor_and_generate_as_dias_readme_has_them(tmp_path: Path) -> 
     assert not (_save(tmp_path / "mini") / "processor_config.json").exists()
 
 
+@pytest.mark.parametrize(
+    ("name", "has_processor"),
+    [
+        (None, True),
+        ("descript/dac_44khz", True),
+        ("mini", False),
+        ("kyutai/mimi", False),
+        ("mini_dac.safetensors", False),
+        ("someone/dac-or-not", False),
+        ("gone/dac", False),
+        ("half", False),
+    ],
+)
+def test_processor_only_where_the_codec_is_a_dac(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str | None, has_processor: bool
+) -> None:
+    """By what the codec is: the name of a custom mini codec is the path of its file."""
+    monkeypatch.chdir(tmp_path)
+    Path("mini_dac.safetensors").touch()
+    Path("half").mkdir()
+    codec = None if name is None else CodecSpec(name, "0" * 64, 44_100, 512, 9, 1024)
+    save_pretrained(small_model(), ModelInfo(codec=codec), Path("model"))
+    for file in ("processor_config.json", "preprocessor_config.json"):
+        assert Path("model", file).exists() == has_processor
+    assert Path("model", "tokenizer_config.json").exists()
+
+
 def test_transformers_refuses_an_april_model(tmp_path: Path) -> None:
     """It has the mathematics of 0626 alone: it must not load April's weights into them."""
     with pytest.raises(OSError, match=r"no file named model\.safetensors"):

@@ -12,7 +12,7 @@ from tiny_run import other_codec, tiny_recipe, weights, write_corpus
 
 from dialoom.checkpoint import ModelInfo, load_pretrained, save_pretrained
 from dialoom.codec import load_codec
-from dialoom.data import Batch
+from dialoom.data import Batch, split_of
 from dialoom.errors import CheckpointError, DataError, RecipeError, TrainingDiverged
 from dialoom.model import DiaModel
 from dialoom.observe import read_metrics
@@ -186,6 +186,19 @@ def test_clips_beyond_the_models_positions_are_left_out(tmp_path: Path) -> None:
     events = read_metrics(tmp_path / "run" / "metrics.jsonl").events
     assert "2 clips, " in events[0].message
     assert "1 clips are beyond a limit and left out" in events[0].message
+
+
+def test_validation_clips_that_are_all_too_long_do_not_stop_a_run(tmp_path: Path) -> None:
+    recipe = tiny_recipe(tmp_path, steps=1)
+    lengths = [99 if split_of(f"clip-{i}", 0.3) == "valid" else 10 for i in range(12)]
+    corpus = write_corpus(tmp_path / "long", lengths=lengths, valid_fraction=0.3)
+    recipe = Recipe.model_validate(
+        {**recipe.model_dump(), "data": {"corpus": str(corpus), "max_seconds": 0.5}}
+    )
+    assert run_recipe(recipe, tmp_path / "run").outcome.best_loss is None
+    metrics = read_metrics(tmp_path / "run" / "metrics.jsonl")
+    assert "no validation clips" in metrics.events[0].message
+    assert not metrics.valid
 
 
 def test_base_that_names_no_codec_is_taken_to_speak_dac(tmp_path: Path) -> None:

@@ -35,11 +35,12 @@ class DiaDataset:
         max_text_bytes: int | None = None,
         tags: TagTable | None = None,
         expect_codec: CodecSpec | None = None,
+        may_be_empty: bool = False,
     ) -> None:
         """Chooses the clips; reads no codes.
 
         Raises:
-            DataError: the corpus was made with another codec, or no clip is left.
+            DataError: the corpus was made with another codec, or no clip is left and one must be.
         """
         if expect_codec is not None:
             refuse_other_codec(corpus.path, found=corpus.info.codec, expected=expect_codec)
@@ -54,7 +55,7 @@ class DiaDataset:
         self._indices = [i for i in candidates if fits[i]]
         self.num_left_out = len(candidates) - len(self._indices)
         self.lengths = [int(corpus.lengths[i]) for i in self._indices]
-        if not self._indices:
+        if not self._indices and not may_be_empty:
             raise DataError(
                 f"corpus {corpus.path}: of {len(candidates)} clips of split {split!r} none is "
                 f"within max_seconds={max_seconds}, max_text_bytes={max_text_bytes}; raise the "

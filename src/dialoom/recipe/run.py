@@ -169,8 +169,8 @@ def _check_channel_weights(recipe: Recipe, loaded: LoadedModel) -> None:
 
 def _open_datasets(
     recipe: Recipe, corpus: Corpus, loaded: LoadedModel
-) -> tuple[DiaDataset, DiaDataset | None]:
-    """Training clips and, if there are any, validation clips; what the model cannot hold is out."""
+) -> tuple[DiaDataset, DiaDataset]:
+    """Training clips, and validation clips if there are any; what the model cannot hold is out."""
     config, data = loaded.model.config, recipe.data
     model_frames = config.decoder.max_position_embeddings - config.layout.max_delay - 2
     model_seconds = model_frames / corpus.info.codec.frames_per_second
@@ -183,15 +183,13 @@ def _open_datasets(
         tags=loaded.info.tags,
     )
     training = open_split(split="train")
-    if recipe.evaluate.max_valid_clips == 0 or not corpus.indices("valid"):
-        return training, None
-    return training, open_split(split="valid")
+    return training, open_split(split="valid", may_be_empty=True)
 
 
 def _feeds(
     recipe: Recipe,
     corpus: Corpus,
-    datasets: tuple[DiaDataset, DiaDataset | None],
+    datasets: tuple[DiaDataset, DiaDataset],
     loaded: LoadedModel,
 ) -> tuple[BatchFeed, list[Batch]]:
     settings, config = recipe.train, loaded.model.config
@@ -211,8 +209,6 @@ def _feeds(
         max_frames=settings.max_frames_per_batch,
     )
     feed = BatchFeed(training, sampler, to_batch, fingerprint=corpus.fingerprint)
-    if validation is None:
-        return feed, []
     return feed, [
         to_batch([validation[index] for index in group])
         for group in _validation_groups(validation.lengths, recipe)
@@ -223,6 +219,8 @@ def _validation_groups(lengths: list[int], recipe: Recipe) -> list[list[int]]:
     """The same clips at every validation, of all lengths, in batches as large as training's."""
     by_length = sorted(range(len(lengths)), key=lambda index: lengths[index])
     count = min(len(by_length), recipe.evaluate.max_valid_clips)
+    if count == 0:
+        return []
     chosen = [by_length[i * len(by_length) // count] for i in range(count)]
     sampler = LengthBucketSampler(
         [lengths[index] for index in chosen],
@@ -235,19 +233,19 @@ def _validation_groups(lengths: list[int], recipe: Recipe) -> list[list[int]]:
 
 def _announce(
     observer: RunObserver,
-    datasets: tuple[DiaDataset, DiaDataset | None],
+    datasets: tuple[DiaDataset, DiaDataset],
     loaded: LoadedModel,
     *,
     step: int,
 ) -> None:
     """What a person wants to know before the first step."""
     training, validation = datasets
-    valid = "no validation clips" if validation is None else f"{len(validation)} for validation"
+    valid = f"{len(validation)} for validation" if len(validation) else "no validation clips"
     parts = [
         f"{'training' if step == 0 else f'going on after step {step}'}: "
         f"{loaded.model.num_parameters / 1e6:.1f} M parameters, {len(training)} clips, {valid}"
     ]
-    left_out = training.num_left_out + (0 if validation is None else validation.num_left_out)
+    left_out = training.num_left_out + validation.num_left_out
     if left_out:
         parts.append(f"{left_out} clips are beyond a limit and left out")
     if untagged := _untagged_languages(training, loaded.info.tags):
