@@ -200,7 +200,7 @@ def test_says_each_stage_on_standard_error(
     _, said = convert(model, "out", "--to", "nari", "--dtype", "bfloat16")
     assert said.splitlines() == [
         "out: nari, revision 0626",
-        f"convert: {model} is read, 1.4 M parameters",
+        f"convert: {model} is read, 1.3 M parameters",
         "convert: to bfloat16",
         "convert: to nari's kernels",
         "convert: writing model.safetensors, 0.00 GB",

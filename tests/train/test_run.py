@@ -254,12 +254,20 @@ def test_samples_are_written_and_in_the_report(tmp_path: Path) -> None:
         {
             **recipe.model_dump(),
             "data": {"corpus": str(tmp_path / "real")},
-            "evaluate": {"num_clips": 1, "sentences": ["[S1] Hello."], "max_seconds": 0.4},
+            "train": {**recipe.train.model_dump(), "sample_at_start": True},
+            "evaluate": {
+                "num_clips": 1,
+                "num_valid_clips": 1,
+                "sentences": ["[S1] Hello."],
+                "max_seconds": 0.4,
+            },
         }
     )
     run_recipe(recipe, tmp_path / "run")
     metrics = read_metrics(tmp_path / "run" / "metrics.jsonl")
-    assert [sample.name for sample in metrics.samples] == ["sentence-1", "clip-clip-1"]
+    assert [(sample.step, sample.name) for sample in metrics.samples] == [
+        (step, name) for step in (0, 1) for name in ("sentence-1", "heldout-clip-0", "clip-clip-1")
+    ]
     for sample in metrics.samples:
         assert (tmp_path / "run" / sample.audio_path).exists()
     assert metrics.samples[1].reference_path is not None

@@ -42,18 +42,20 @@ class SentenceProbe:
 
     @classmethod
     def wire(
-        cls, settings: EvaluateSettings, info: ModelInfo, dataset: DiaDataset, run_dir: Path
+        cls,
+        settings: EvaluateSettings,
+        info: ModelInfo,
+        datasets: tuple[DiaDataset, DiaDataset],
+        run_dir: Path,
     ) -> Self | None:
         """The probe that a recipe asks for; None where it asks for no sentence."""
         sentences = [
             _Sentence(f"sentence-{number}", text)
             for number, text in enumerate(settings.sentences, start=1)
         ]
-        shortest = sorted(range(len(dataset)), key=lambda index: dataset.lengths[index])
-        for index in shortest[: settings.num_clips]:
-            clip = dataset[index]
-            name = f"clip-{clip.id.replace('/', '-')}"
-            sentences.append(_Sentence(name, clip.text, clip.language, clip.codes))
+        training, validation = datasets
+        sentences += _sentences_of(validation, settings.num_valid_clips, "heldout")
+        sentences += _sentences_of(training, settings.num_clips, "clip")
         if not sentences:
             return None
         sampling = SamplingSettings(
@@ -108,3 +110,13 @@ class SentenceProbe:
     def _write(self, path: Path, waveform: Waveform) -> None:
         (self._run_dir / path).parent.mkdir(parents=True, exist_ok=True)
         write_audio(self._run_dir / path, waveform)
+
+
+def _sentences_of(dataset: DiaDataset, count: int, kind: str) -> list[_Sentence]:
+    """The shortest clips' texts, with their recordings."""
+    shortest = sorted(range(len(dataset)), key=lambda index: dataset.lengths[index])
+    clips = [dataset[index] for index in shortest[:count]]
+    return [
+        _Sentence(f"{kind}-{clip.id.replace('/', '-')}", clip.text, clip.language, clip.codes)
+        for clip in clips
+    ]

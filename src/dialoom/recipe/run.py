@@ -88,7 +88,7 @@ def run_recipe(recipe: Recipe, run_dir: Path, *, resume: bool = False) -> RunRes
             recipe.train,
             store=RunStore(run_dir, loaded.info, keep_last=recipe.train.keep_last),
             observer=observer,
-            probe=SentenceProbe.wire(recipe.evaluate, loaded.info, datasets[0], run_dir),
+            probe=SentenceProbe.wire(recipe.evaluate, loaded.info, datasets, run_dir),
         )
         if state is not None:
             trainer.restore(state)

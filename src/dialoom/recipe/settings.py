@@ -64,6 +64,8 @@ class EvaluateSettings(_Section):
     """Said by the model of the moment, with their tags."""
     num_clips: int = Field(default=0, ge=0)
     """So many training clips' texts are said too, shortest first, next to their recordings."""
+    num_valid_clips: int = Field(default=0, ge=0)
+    """So many validation clips' texts are said, next to recordings the model never heard."""
     temperature: float = Field(default=1.0, ge=0)
     """0 is greedy."""
     top_p: float = Field(default=0.95, gt=0, le=1)

@@ -50,6 +50,8 @@ class TrainSettings(BaseModel):
     """Steps between validations; there is one before the first step and one after the last."""
     sample_every: int | None = Field(default=None, ge=1)
     """Steps between sentences spoken by the model of the moment; none: after the last step only."""
+    sample_at_start: bool = False
+    """Whether the model speaks before the first step too: a base, to be compared with."""
     checkpoint_every: int = Field(default=500, ge=1)
     """Steps between checkpoints; there is one after the last step."""
     keep_last: int = Field(default=2, ge=1)

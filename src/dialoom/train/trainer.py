@@ -106,6 +106,8 @@ class Trainer:
         with self._stop:
             if self.step == 0:
                 self._validate()
+                if self._settings.sample_at_start:
+                    self._speak()
             while self.step < self.total_steps and not self._stop.requested:
                 started = time.perf_counter()
                 result = self._advance(batches)
