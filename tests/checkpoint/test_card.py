@@ -65,10 +65,8 @@ def test_losses_per_channel_against_the_base(tmp_path: Path, run: tuple[Path, Re
     for step, last in ((6, passes[2]), (4, passes[1])):
         source = str(run_dir / "checkpoints" / f"step_{step:08d}")
         text = _card(tmp_path / f"out{step}", load_model(source), facts_of(source))
-        rows = [
-            line for line in text.splitlines() if line.startswith(("| base | ", "| change", "| "))
-        ]
-        table = {row.split(" | ")[0]: row for row in rows if row.count("|") == 13}
+        rows = [line for line in text.splitlines() if line.count("|") == 13]
+        table = {row.split(" | ")[0]: row for row in rows if "---" not in row}
         assert list(table) == ["| step", "| base", f"| {last.step}", "| change"]
         numbers = [f"{x:.3f}" for x in (last.loss, *last.loss_channels, last.eos_loss)]
         assert table[f"| {last.step}"] == f"| {last.step} | " + " | ".join(numbers) + " |"
@@ -119,7 +117,7 @@ def test_last_samples_of_the_run(tmp_path: Path, run: tuple[Path, Recipe]) -> No
     run_dir = shutil.copytree(run[0], tmp_path / "run", symlinks=True)
     records = [
         SampleRecord(step, name, f"[S1] {name}.", f"samples/step_{step}/{name}.wav", 9, True)
-        for step in (3, 6, 9)
+        for step in (0, 3, 6, 9)
         for name in ("lost", "a", "b", "c", "d")
     ]
     with (run_dir / METRICS_FILE).open("a", encoding="utf-8") as file:
@@ -140,6 +138,7 @@ def test_last_samples_of_the_run(tmp_path: Path, run: tuple[Path, Recipe]) -> No
         assert copied.read_bytes() == (run_dir / f"samples/step_6/{name}.wav").read_bytes()
     assert len(list((tmp_path / "out" / "samples").iterdir())) == MAX_SAMPLES
     assert "lost" not in body
+    assert facts_of(str(run_dir / "checkpoints" / "step_00000002")).samples == ()  # its base's
 
 
 def test_nothing_is_known(tmp_path: Path) -> None:

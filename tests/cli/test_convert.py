@@ -10,6 +10,7 @@ import pytest
 import soundfile
 import torch
 from helpers import small_config, small_model
+from safetensors.torch import load_file, save_file
 from tiny_run import SPEC
 
 from dialoom.audio import read_audio
@@ -207,6 +208,28 @@ def test_says_each_stage_on_standard_error(
         "convert: writing dia-v0_1.pth, 0.00 GB",
         "convert: to disk",
     ]
+
+
+def test_licence_of_the_data(convert: Convert, model: Path) -> None:
+    for spelling in ("--licence", "--license"):
+        assert convert(model, spelling[2:], "--to", "nari", spelling, "CC0-1.0")[0] == 0
+        assert "- licence of the data: CC0-1.0\n" in Path(spelling[2:], "README.md").read_text()
+
+
+def test_adapter_alone(convert: Convert) -> None:
+    """Its base lies on the Hub and is not fetched."""
+    Path("lora").mkdir()
+    config = {"peft_type": "LORA", "r": 2, "base_model_name_or_path": "nari-labs/Dia-1.6B-0626"}
+    Path("lora/adapter_config.json").write_text(json.dumps(config))
+    name = "base_model.model.model.encoder.layers.0.self_attention.q_proj.lora_{}.weight"
+    state = {name.format("A"): torch.ones(2, 4), name.format("B"): torch.ones(4, 2)}
+    save_file(state, "lora/adapter_model.safetensors")
+    options = ("--to", "adapter", "--dtype", "bfloat16", "--licence", "CC0-1.0")
+    assert convert("lora", "out", *options) == (0, "out: adapter\n")
+    written = load_file("out/adapter_model.safetensors")
+    assert {tensor.dtype for tensor in written.values()} == {torch.bfloat16}
+    assert "- licence of the data: CC0-1.0\n" in Path("out/README.md").read_text()
+    assert convert("lora", "out", *options)[0] == 2
 
 
 def test_full_disk_leaves_nothing(

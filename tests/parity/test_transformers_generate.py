@@ -1,12 +1,22 @@
 """Greedy codes are those of transformers' generate, guidance, EOS and voice prompt included."""
 
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
 import pytest
+import soundfile
 import torch
 from helpers import small_model
 from transformers import DiaConfig as TransformersConfig
 from transformers import DiaForConditionalGeneration, DiaTokenizer
 
+from dialoom.audio import read_audio
+from dialoom.checkpoint import ModelInfo, save_pretrained
 from dialoom.checkpoint.transformers_config import to_transformers_config
+from dialoom.cli.main import main
+from dialoom.codec import load_codec
 from dialoom.generate.decode import Request, generate_codes
 from dialoom.generate.settings import SamplingSettings
 from dialoom.model import DiaModel
@@ -71,6 +81,18 @@ def test_greedy_codes_with_guidance_and_their_own_end(text: str) -> None:
     assert torch.equal(actual.codes, expected)
 
 
+@pytest.mark.parametrize("text", TEXTS)
+def test_greedy_codes_with_forced_end(text: str) -> None:
+    """EOS on channel 0 at the last of 300 steps, behind it on the others."""
+    ours = _model(eos_gain=0.0)
+    expected = _their_codes(ours, text, None)
+    request = Request(TagTable.default().encode(text))
+    actual = generate_codes(ours, [request], GREEDY, max_frames=MAX_STEPS - 2)[0]
+    assert not actual.stopped
+    assert actual.codes.shape[0] == MAX_STEPS - 2
+    assert torch.equal(actual.codes, expected)
+
+
 def test_greedy_codes_with_voice_prompt_and_forced_end() -> None:
     ours = _model(eos_gain=0.0)
     prompt = torch.randint(0, 1024, (30, 9), generator=torch.Generator().manual_seed(5))
@@ -81,3 +103,48 @@ def test_greedy_codes_with_voice_prompt_and_forced_end() -> None:
     assert not actual.stopped
     assert actual.codes.shape[0] == MAX_STEPS - 2 - 30
     assert torch.equal(actual.codes, expected)
+
+
+@pytest.fixture
+def speak(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., torch.Tensor]:
+    """What `dialoom speak` says, as codes."""
+    monkeypatch.chdir(tmp_path)
+
+    def run(model: DiaModel, text: str, *options: str, num_frames: int) -> torch.Tensor:
+        spec = load_codec("mini").spec
+        save_pretrained(model, ModelInfo(codec=spec), Path("model"))
+        arguments = ["model", text, "--temperature", "0", "--cfg-scale", "3", "--top-k", "45"]
+        arguments += ["--max-seconds", str(num_frames / spec.frames_per_second)]
+        arguments += ["--save-codes", "codes.npy", *options]
+        monkeypatch.setattr(sys, "argv", ["dialoom", "speak", *arguments])
+        with pytest.raises(SystemExit) as caught:
+            main()
+        assert not caught.value.code
+        return torch.from_numpy(np.load("codes.npy"))
+
+    return run
+
+
+@pytest.mark.parametrize("text", TEXTS)
+@pytest.mark.parametrize("eos_gain", [2.5, 0.0], ids=["own end", "forced end"])
+def test_the_command_says_what_transformers_says(
+    speak: Callable[..., torch.Tensor], eos_gain: float, text: str
+) -> None:
+    ours = _model(eos_gain)
+    actual = speak(ours, text, num_frames=MAX_STEPS - 2)
+    assert (actual.shape[0] == MAX_STEPS - 2) == (eos_gain == 0.0)
+    assert torch.equal(actual, _their_codes(ours, text, None))
+
+
+def test_the_command_with_a_voice_prompt(speak: Callable[..., torch.Tensor]) -> None:
+    ours, codec = _model(eos_gain=0.0), load_codec("mini")
+    noise = np.random.default_rng(0).uniform(-0.5, 0.5, 30 * codec.spec.hop_length)
+    soundfile.write("prompt.wav", noise, codec.spec.sample_rate_hz)
+    prompt = torch.from_numpy(codec.encode(read_audio(Path("prompt.wav"))).frames.astype(np.int64))
+    assert prompt.shape == (30, 9)
+    said, text = "[S1] The prompt says this.", "[S1] And the model goes on."
+    actual = speak(
+        ours, text, "--prompt", "prompt.wav", "--prompt-text", said,
+        num_frames=MAX_STEPS - 2 - 30,
+    )  # fmt: skip
+    assert torch.equal(actual, _their_codes(ours, f"{said} {text}", prompt))

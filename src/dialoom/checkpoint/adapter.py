@@ -19,7 +19,8 @@ from dialoom.errors import CheckpointError
 from dialoom.model import DiaModel
 
 ADAPTER_CONFIG = "adapter_config.json"
-_WEIGHTS = ("adapter_model.safetensors", "adapter_model.bin")
+ADAPTER_WEIGHTS = "adapter_model.safetensors"
+_WEIGHTS = (ADAPTER_WEIGHTS, "adapter_model.bin")
 _PREFIX = "base_model.model."
 
 
@@ -66,6 +67,15 @@ def read_adapter(directory: Path) -> Adapter:
     return Adapter(directory, str(base), config, weights)
 
 
+def refuse_half_pairs(adapter: Adapter) -> None:
+    """Raises CheckpointError where A stands without B, or B without A."""
+    for name in sorted(adapter.weights):
+        for one, other in ((".lora_A.", ".lora_B."), (".lora_B.", ".lora_A.")):
+            partner = name.replace(one, other)
+            if one in name and name.endswith(".weight") and partner not in adapter.weights:
+                raise CheckpointError(f"{adapter.directory}: {partner} is missing: copy it again")
+
+
 @torch.no_grad()
 def merge_adapter(model: DiaModel, adapter: Adapter) -> None:
     """Adds the adapter to the model's weights, in place; sums are made in float32.
@@ -73,14 +83,13 @@ def merge_adapter(model: DiaModel, adapter: Adapter) -> None:
     Raises:
         CheckpointError: a tensor fits no parameter of the model, in name or shape.
     """
+    refuse_half_pairs(adapter)
     parameters = dict(model.named_parameters())
     left = set(adapter.weights)
     for name in sorted(adapter.weights):
-        if ".lora_A." in name:
+        if ".lora_A." in name and name.endswith(".weight"):
             partner = name.replace(".lora_A.", ".lora_B.")
             left -= {name, partner}
-            if partner not in adapter.weights:
-                raise CheckpointError(f"{adapter.directory}: {partner} is missing: copy it again")
             a, b = adapter.weights[name], adapter.weights[partner]
             module = name.partition(".lora_A.")[0].removeprefix(_PREFIX)
             delta = _scale(adapter.config, module, rank=a.shape[0]) * (b.float() @ a.float())

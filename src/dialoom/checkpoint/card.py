@@ -2,68 +2,21 @@
 
 import re
 import shutil
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from dialoom.checkpoint.adapter import Adapter
+from dialoom.checkpoint.card_facts import CardFacts
 from dialoom.checkpoint.pretrained import LoadedModel
-from dialoom.checkpoint.store import read_json
-from dialoom.errors import CheckpointError, DataError
+from dialoom.checkpoint.processor_files import is_dac
 from dialoom.model import Revision
-from dialoom.observe import METRICS_FILE, SampleRecord, ValidRecord, read_metrics
+from dialoom.observe import SampleRecord, ValidRecord
 
 CARD_FILE = "README.md"
-_MAX_SAMPLES = 3
-_STEP_NAME = re.compile(r"step_(\d{8})")
-_HOMES = {"nari-labs/Dia-1.6B", "nari-labs/Dia-1.6B-0626"}
-
-
-@dataclass(frozen=True)
-class CardFacts:
-    """What is known of a model besides the model; nothing has to be.
-
-    Attributes:
-        base: the model it was trained from, or was converted from.
-        hours: of speech that it was trained on.
-        languages: of that speech.
-        losses: of the first and the last validation pass, per channel.
-        run_dir: where its samples are.
-        samples: what it said at the end of its training.
-    """
-
-    base: str | None = None
-    hours: float | None = None
-    languages: tuple[str, ...] = ()
-    losses: tuple[ValidRecord, ...] = ()
-    run_dir: Path | None = None
-    samples: tuple[SampleRecord, ...] = field(default=())
-
-
-def facts_of(source: str) -> CardFacts:
-    """What can be found out about a MODEL: from the run that a checkpoint stands in, if it does."""
-    checkpoint = Path(source).resolve()
-    run_dir = checkpoint.parent.parent
-    step = _STEP_NAME.fullmatch(checkpoint.name)
-    if step is None or not (run_dir / "recipe.yaml").is_file():
-        return CardFacts(base=source if source in _HOMES else None)
-    recipe = yaml.safe_load((run_dir / "recipe.yaml").read_text(encoding="utf-8"))
-    corpus = _corpus_info(recipe)
-    try:
-        metrics = read_metrics(run_dir / METRICS_FILE)
-    except DataError:  # a run without its record is still a run with a recipe
-        return CardFacts(base=recipe["model"].get("base"), run_dir=run_dir)
-    passes = [record for record in metrics.valid if record.step <= int(step[1])]
-    spoken = [record for record in metrics.samples if record.step <= int(step[1])]
-    return CardFacts(
-        base=recipe["model"].get("base"),
-        hours=corpus.get("hours"),
-        languages=tuple(corpus.get("languages", ())),
-        losses=tuple(dict.fromkeys((passes[0], passes[-1]))) if passes else (),
-        run_dir=run_dir,
-        samples=tuple(r for r in spoken if r.step == spoken[-1].step)[:_MAX_SAMPLES],
-    )
+_TAGS = ("dia", "text-to-speech", "dialogue")
+_HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 
 
 def write_card(
@@ -72,7 +25,7 @@ def write_card(
     """Writes README.md, and copies the samples that it shows."""
     samples = [record for record in facts.samples if _copy_sample(record, facts, directory)]
     sections = [
-        _front_matter(loaded, facts),
+        _front_matter(facts, library="dialoom"),
         f"# {name}",
         _description(loaded, facts),
         "## Use",
@@ -80,28 +33,79 @@ def write_card(
         "## Data",
         _data(facts),
     ]
+    if facts.training:
+        settings = yaml.safe_dump(dict(facts.training), sort_keys=False, allow_unicode=True)
+        sections += ["## Training", f"```yaml\n{settings}```"]
     if facts.losses:
         sections += ["## Losses", _losses(facts.losses)]
     if samples:
         said = [f"- [{record.text}](samples/{Path(record.audio_path).name})" for record in samples]
         sections += ["## Samples", "\n".join(said)]
-    text = "\n\n".join(sections) + "\n"
-    (directory / CARD_FILE).write_text(text, encoding="utf-8")
+    _write(directory, sections)
 
 
-def _front_matter(loaded: LoadedModel, facts: CardFacts) -> str:
-    """What the Hub reads; the licence is the author's to state, so it is not guessed."""
+def write_adapter_card(
+    directory: Path, adapter: Adapter, facts: CardFacts, *, name: str, dtype: str
+) -> None:
+    """Writes README.md of an adapter that goes without its base."""
+    config = adapter.config
+    modules = config.get("target_modules") or ()
+    rows = [
+        ("base", adapter.base),
+        ("rank, alpha", f"{config.get('r')}, {config.get('lora_alpha')}"),
+        ("modules", modules if isinstance(modules, str) else ", ".join(sorted(modules))),
+        ("tensors", f"{len(adapter.weights)}, {dtype}"),
+    ]
+    use = ["```bash", f'dialoom speak {name} "[S1] Hello. [S2] Hi!" -o hello.wav', "```"]
+    use += [
+        "Where the base is a directory of transformers, revision 0626:",
+        "```python",
+        "from peft import PeftModel",
+        "from transformers import DiaForConditionalGeneration",
+        f'base = DiaForConditionalGeneration.from_pretrained("{_repository(adapter.base)}")',
+        f'model = PeftModel.from_pretrained(base, "{name}")',
+        "```",
+    ]
+    sections = [
+        _front_matter(facts, library="peft"),
+        f"# {name}",
+        f"A LoRA adapter of a Dia text-to-speech model.\n\n{_table(rows)}",
+        "## Use",
+        "\n".join(use),
+        "## Data",
+        _data(facts),
+    ]
+    _write(directory, sections)
+
+
+def _write(directory: Path, sections: list[str]) -> None:
+    (directory / CARD_FILE).write_text("\n\n".join(sections) + "\n", encoding="utf-8")
+
+
+def _front_matter(facts: CardFacts, *, library: str) -> str:
+    """What the Hub reads; the model's licence is its publisher's to state, so it is not guessed."""
     data: dict[str, Any] = {
-        "library_name": "dialoom",
+        "library_name": library,
         "pipeline_tag": "text-to-speech",
-        "tags": ["dia", "text-to-speech", "dialogue"],
+        "tags": [*_TAGS, *(["lora"] if library == "peft" else [])],
         "license": "unknown",
     }
     if facts.languages:
         data["language"] = list(facts.languages)
-    if facts.base is not None and not Path(facts.base).exists():
-        data["base_model"] = facts.base
+    base = None if facts.base is None else _repository(facts.base)
+    if base is not None and _HUB_ID.fullmatch(base) and not Path(base).exists():
+        data["base_model"] = base
     return f"---\n{yaml.safe_dump(data, sort_keys=False, allow_unicode=True)}---"
+
+
+def _repository(base: str) -> str:
+    """Without the revision on the Hub."""
+    return base if Path(base).exists() else base.partition("@")[0]
+
+
+def _table(rows: list[tuple[str, str]]) -> str:
+    lines = [f"| {key} | {value} |" for key, value in rows]
+    return "\n".join(["| | |", "|---|---|", *lines])
 
 
 def _description(loaded: LoadedModel, facts: CardFacts) -> str:
@@ -115,8 +119,7 @@ def _description(loaded: LoadedModel, facts: CardFacts) -> str:
         ("tags", ", ".join(info.tags.bytes_of_tags)),
         ("recipe, sha256", info.recipe_hash or "none: not trained by dialoom"),
     ]
-    table = "\n".join(f"| {key} | {value} |" for key, value in rows)
-    return f"A Dia text-to-speech model.\n\n| | |\n|---|---|\n{table}"
+    return f"A Dia text-to-speech model.\n\n{_table(rows)}"
 
 
 def _usage(loaded: LoadedModel, *, name: str, to: str) -> str:
@@ -128,8 +131,10 @@ def _usage(loaded: LoadedModel, *, name: str, to: str) -> str:
             "from dia.model import Dia",
             f'model = Dia.from_local("{name}/config.json", "{name}/dia-v0_1.pth")',
             "```",
+            "transformers refuses this directory: tensors have other names and shapes there"
+            + ("." if _is_april(loaded) else f"; `dialoom convert {name} OUT --to transformers`."),
         ]
-    elif loaded.info.codec is None or "dac" in loaded.info.codec.name:
+    elif is_dac(loaded.info.codec):
         lines += [
             "```python",
             "from transformers import AutoProcessor, DiaForConditionalGeneration",
@@ -143,33 +148,40 @@ def _usage(loaded: LoadedModel, *, name: str, to: str) -> str:
     return "\n".join(lines)
 
 
+def _is_april(loaded: LoadedModel) -> bool:
+    return loaded.model.config.revision is Revision.APRIL_2025
+
+
 def _nari_code(loaded: LoadedModel) -> str:
-    april = loaded.model.config.revision is Revision.APRIL_2025
-    return f"nari-labs/dia, {'before' if april else 'from'} commit 65028e0 on"
+    return f"nari-labs/dia, {'before' if _is_april(loaded) else 'from'} commit 65028e0 on"
 
 
 def _data(facts: CardFacts) -> str:
     hours = "not known" if facts.hours is None else f"{facts.hours:.2f} h of speech"
     languages = ", ".join(facts.languages) or "not known"
+    licence = " ".join((facts.licence or "").split())
     return (
-        f"- amount: {hours}\n- languages: {languages}\n"
-        "- licence: not stated; whoever publishes this model states it here and at the top"
+        f"- amount: {hours}\n- languages: {languages}\n- licence of the data: "
+        + (licence or "unknown: nobody stated it (`dialoom convert --licence` does)")
+        + "\n- licence of the model: its publisher states it at the top"
     )
 
 
 def _losses(records: tuple[ValidRecord, ...]) -> str:
     """Nats per target of each channel; a run measures its base before the first step."""
-    channels = range(len(records[0].loss_channels))
-    head = "| step | mean | " + " | ".join(f"channel {c}" for c in channels) + " | EOS |"
     rows = [
-        f"| {record.step or 'base'} | {record.loss:.3f} | "
-        + " | ".join(f"{loss:.3f}" for loss in record.loss_channels)
-        + f" | {record.eos_loss:.3f} |"
+        (f"{record.step or 'base'}", (record.loss, *record.loss_channels, record.eos_loss))
         for record in records
     ]
+    lines = [f"| {name} | " + " | ".join(f"{x:.3f}" for x in row) + " |" for name, row in rows]
+    if len(rows) > 1 and records[0].step == 0:
+        changes = [after - before for before, after in zip(rows[0][1], rows[-1][1], strict=True)]
+        lines += ["| change | " + " | ".join(f"{x:+.3f}" for x in changes) + " |"]
+    channels = range(len(records[0].loss_channels))
+    head = "| step | mean | " + " | ".join(f"channel {c}" for c in channels) + " | EOS |"
     rule = "|---" * (len(channels) + 3) + "|"
     note = f"Validation, {records[-1].num_clips} clips, nats per target."
-    return "\n".join([note, "", head, rule, *rows])
+    return "\n".join([note, "", head, rule, *lines])
 
 
 def _copy_sample(record: SampleRecord, facts: CardFacts, directory: Path) -> bool:
@@ -180,11 +192,3 @@ def _copy_sample(record: SampleRecord, facts: CardFacts, directory: Path) -> boo
     (directory / "samples").mkdir(exist_ok=True)
     shutil.copyfile(source, directory / "samples" / source.name)
     return True
-
-
-def _corpus_info(recipe: dict[str, Any]) -> dict[str, Any]:
-    """The corpus may have moved since: then the card knows less."""
-    try:
-        return read_json(Path(recipe["data"]["corpus"]) / "corpus.json")
-    except CheckpointError:
-        return {}

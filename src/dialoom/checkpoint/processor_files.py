@@ -4,11 +4,29 @@ from pathlib import Path
 from typing import Any
 
 from dialoom.checkpoint.info import ModelInfo
-from dialoom.checkpoint.store import write_json
+from dialoom.checkpoint.store import read_json, write_json
+from dialoom.codec import CodecSpec
+from dialoom.errors import CheckpointError
 from dialoom.model import DiaConfig
 from dialoom.text import TagTable
 
-_DAC_RATE_HZ, _DAC_HOP = 44_100, 512
+_DAC, _DAC_RATE_HZ, _DAC_HOP = "descript/dac_44khz", 44_100, 512
+
+
+def is_dac(codec: CodecSpec | None) -> bool:
+    """Whether transformers' DacModel decodes the codes; a directory's files say it, not its name.
+
+    A model that does not say its codec speaks Dia's. Of another codec on the Hub nothing is known
+    here: then no, rather than noise.
+    """
+    if codec is None or codec.name == _DAC:
+        return True
+    if codec.name == "mini" or not Path(codec.name).is_dir():
+        return False
+    try:
+        return read_json(Path(codec.name) / "config.json").get("model_type") == "dac"
+    except CheckpointError:
+        return False
 
 
 def write_processor_files(directory: Path, config: DiaConfig, info: ModelInfo) -> None:
@@ -19,9 +37,9 @@ def write_processor_files(directory: Path, config: DiaConfig, info: ModelInfo) -
     """
     write_json(directory / "tokenizer_config.json", _tokenizer_config(config, info.tags))
     codec = info.codec
-    if codec is not None and codec.name in ("mini", "mimi"):
+    if not is_dac(codec):
         return
-    name = "descript/dac_44khz" if codec is None else codec.name
+    name = _DAC if codec is None else codec.name
     rate_hz = _DAC_RATE_HZ if codec is None else codec.sample_rate_hz
     hop_length = _DAC_HOP if codec is None else codec.hop_length
     feature_extractor = {

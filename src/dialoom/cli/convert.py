@@ -10,7 +10,7 @@ from dialoom.errors import CheckpointError
 if TYPE_CHECKING:
     from dialoom.checkpoint import LoadedModel
 
-AUTO = "auto"
+AUTO, ADAPTER = "auto", "adapter"
 
 
 def convert_command(
@@ -18,7 +18,10 @@ def convert_command(
         str, typer.Argument(help="A model: directory, .pth, .safetensors, Hub id or adapter.")
     ],
     out: Annotated[Path, typer.Argument(help="The directory to make.")],
-    to: Annotated[str, typer.Option(help="transformers or nari.")],
+    to: Annotated[
+        str,
+        typer.Option(help="transformers or nari; adapter: the SOURCE's LoRA without its base."),
+    ],
     revision: Annotated[
         str | None,
         typer.Option(help="0626 or 2025-04, where the source does not say it; auto asks a clip."),
@@ -31,24 +34,49 @@ def convert_command(
     dtype: Annotated[
         str | None, typer.Option(help="float32, bfloat16 or float16; else as in the source.")
     ] = None,
+    licence: Annotated[
+        str | None,
+        typer.Option("--licence", "--license", help="Of the training data, for the model card."),
+    ] = None,
 ) -> None:
-    """Writes a model in another format; adapters are merged into their base."""
+    """Writes a model in another format; adapters are merged into their base, or go alone."""
     from dialoom.checkpoint import load_model
-    from dialoom.checkpoint.card import facts_of
-    from dialoom.checkpoint.convert import DTYPES, Format, export_model
+    from dialoom.checkpoint.adapter_export import export_adapter
+    from dialoom.checkpoint.card_facts import facts_of
+    from dialoom.checkpoint.convert import Format, export_model
 
-    if to not in set(Format):
-        raise CheckpointError(f"--to {to}: take {' or '.join(Format)}")
-    if dtype is not None and dtype not in DTYPES:
-        raise CheckpointError(f"--dtype {dtype}: take {', '.join(DTYPES)}")
-    if out.exists():
-        raise CheckpointError(f"{out} exists already: give a new directory")
+    _refuse(to, dtype, out)
+    facts = facts_of(source, licence=licence)
+    if to == ADAPTER:
+        if revision is not None:
+            raise CheckpointError("--revision is the base's, an adapter has none: leave it out")
+        export_adapter(source, out, dtype=dtype, facts=facts)
+        typer.echo(f"{out}: {ADAPTER}")
+        return
     if revision == AUTO:
         loaded = _probed(source, probe, probe_text, codec)
     else:
         loaded = load_model(source, revision=revision)
-    export_model(loaded, out, to=Format(to), dtype=dtype, facts=facts_of(source))
+    _tell(f"{source} is read, {loaded.model.num_parameters / 1e6:.1f} M parameters")
+    export_model(loaded, out, to=Format(to), dtype=dtype, facts=facts, on_stage=_tell)
     typer.echo(f"{out}: {to}, revision {loaded.model.config.revision}")
+
+
+def _tell(stage: str) -> None:
+    """On standard error, as all that says how far work is."""
+    typer.echo(f"convert: {stage}", err=True)
+
+
+def _refuse(to: str, dtype: str | None, out: Path) -> None:
+    """Before anything is read or fetched."""
+    from dialoom.checkpoint.convert import DTYPES, Format
+
+    if to not in (*Format, ADAPTER):
+        raise CheckpointError(f"--to {to}: take {', '.join(Format)} or {ADAPTER}")
+    if dtype is not None and dtype not in DTYPES:
+        raise CheckpointError(f"--dtype {dtype}: take {', '.join(DTYPES)}")
+    if out.exists():
+        raise CheckpointError(f"{out} exists already: give a new directory")
 
 
 def _probed(source: str, probe: Path | None, text: str, codec: str | None) -> "LoadedModel":
