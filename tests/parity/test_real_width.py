@@ -25,13 +25,14 @@ def _theirs(ours: DiaModel) -> DiaForConditionalGeneration:
     return theirs.eval()
 
 
-def _pair_of_logits(ours: DiaModel) -> tuple[torch.Tensor, torch.Tensor]:
-    """At the real steps of a batch whose texts and clips differ in length."""
+def _pair_of_logits(ours: DiaModel, *, padded: bool = True) -> tuple[torch.Tensor, torch.Tensor]:
+    """At the real steps of a batch whose texts and clips differ in length, or do not."""
     generator = torch.Generator().manual_seed(2)
     text_BS = torch.randint(1, 256, (2, 17), generator=generator)
     audio_BTC = torch.randint(0, 1027, (2, 24, 9), generator=generator)
-    text_mask_BS = torch.arange(17)[None] < torch.tensor([17, 6])[:, None]
-    audio_mask_BT = torch.arange(24)[None] < torch.tensor([11, 24])[:, None]
+    lengths = ([17, 6], [11, 24]) if padded else ([17, 17], [24, 24])
+    text_mask_BS = torch.arange(17)[None] < torch.tensor(lengths[0])[:, None]
+    audio_mask_BT = torch.arange(24)[None] < torch.tensor(lengths[1])[:, None]
     text_BS = text_BS * text_mask_BS
     expected = _theirs(ours)(
         input_ids=text_BS,
@@ -40,7 +41,7 @@ def _pair_of_logits(ours: DiaModel) -> tuple[torch.Tensor, torch.Tensor]:
         decoder_attention_mask=audio_mask_BT.long(),
     ).logits
     expected_BTCV = expected.unflatten(0, (2, -1)).transpose(1, 2)
-    actual_BTCV = ours(text_BS, audio_BTC, text_mask_BS)
+    actual_BTCV = ours(text_BS, audio_BTC, text_mask_BS if padded else None)
     return actual_BTCV[audio_mask_BT].float(), expected_BTCV[audio_mask_BT].float()
 
 
@@ -56,15 +57,17 @@ def test_two_layers_of_the_real_width() -> None:
     )
     ours = DiaModel(config).eval()
     initialize(ours, seed=0)
-    actual, expected = _pair_of_logits(ours)
-    assert (actual - expected).abs().max() / expected.abs().max() < 1e-5
+    for padded in (True, False):
+        actual, expected = _pair_of_logits(ours, padded=padded)
+        assert (actual - expected).abs().max() / expected.abs().max() < 1e-5
 
 
 @torch.no_grad()
-def test_bfloat16_within_its_resolution() -> None:
+@pytest.mark.parametrize("padded", [True, False])
+def test_bfloat16_within_its_resolution(padded: bool) -> None:
     """Both round at other places; neither may be farther from float32 than bf16's 2^-8 explains."""
-    exact, _ = _pair_of_logits(small_model())
-    actual, expected = _pair_of_logits(small_model().bfloat16())
+    exact, _ = _pair_of_logits(small_model(), padded=padded)
+    actual, expected = _pair_of_logits(small_model().bfloat16(), padded=padded)
     scale = exact.abs().max()
     ours, theirs = (actual - exact).abs().max() / scale, (expected - exact).abs().max() / scale
     assert ours < 2**-5
