@@ -17,7 +17,7 @@ from dialoom.errors import CheckpointError, DataError, RecipeError, TrainingDive
 from dialoom.model import DiaModel
 from dialoom.observe import read_metrics
 from dialoom.recipe import Recipe, load_recipe, run_recipe
-from dialoom.train.step import StepResult, train_step
+from dialoom.train.step import Objective, StepResult, train_step
 from dialoom.train.trainer import MAX_SKIPPED_STEPS, Trainer
 
 
@@ -149,6 +149,7 @@ def test_recipe_decides_the_step(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         text_dropout=0.5,
         clip_norm=0.25,
         channel_weights=[4.0] + [1.0] * 8,
+        guided_attention=1.0,
         precision="bf16",
     )
     base = load_pretrained(tmp_path / "base")
@@ -157,20 +158,25 @@ def test_recipe_decides_the_step(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     recipe = Recipe.model_validate({**recipe.model_dump(), "model": model})
     calls: list[dict[str, Any]] = []
 
-    def spy(model: DiaModel, batches: list[Batch], optimizer: Any, **arguments: Any) -> StepResult:
+    def spy(
+        model: DiaModel, batches: list[Batch], optimizer: Any, objective: Objective
+    ) -> StepResult:
         texts = [row for batch in batches for row in batch.text_BS]
         dtypes = {parameter.dtype for parameter in model.parameters()}
-        calls.append({**arguments, "dropped": [not row.any() for row in texts], "dtypes": dtypes})
-        return train_step(model, batches, optimizer, **arguments)
+        dropped = [not row.any() for row in texts]
+        calls.append({"objective": objective, "dropped": dropped, "dtypes": dtypes})
+        return train_step(model, batches, optimizer, objective)
 
     monkeypatch.setattr("dialoom.train.trainer.train_step", spy)
     run_recipe(recipe, tmp_path / "run")
     dropped = [drop for call in calls for drop in call["dropped"]]
     assert 0.2 < sum(dropped) / len(dropped) < 0.8
     for call in calls:
-        assert call["clip_norm"] == 0.25
-        assert call["channel_weights"].tolist() == [4, 1, 1, 1, 1, 1, 1, 1, 1]
-        assert isinstance(call["autocast"], torch.autocast)
+        objective = call["objective"]
+        assert objective.clip_norm == 0.25
+        assert objective.channel_weights.tolist() == [4, 1, 1, 1, 1, 1, 1, 1, 1]
+        assert isinstance(objective.autocast, torch.autocast)
+        assert objective.guide is not None
         assert call["dtypes"] == {torch.float32}
     info = load_pretrained(_last(tmp_path / "run")).info
     assert info.tags.encode("[anna] Hi") == [20, *b" Hi"]

@@ -11,8 +11,8 @@ from dialoom.data import Batch, Clip, Corpus, collate
 from dialoom.sequence import TokenLayout
 from dialoom.text import TagTable
 from dialoom.train import TrainSettings
-from dialoom.train.optimizer import build_optimizer, learning_rate
-from dialoom.train.step import train_step, without_some_texts
+from dialoom.train.optimizer import build_optimizer, learning_rate, set_learning_rate
+from dialoom.train.step import Objective, train_step, without_some_texts
 
 SETTINGS = TrainSettings(steps=100, lr=1e-3, warmup_steps=10, final_lr_ratio=0.1)
 
@@ -38,9 +38,7 @@ def _gradients(groups: list[list[Clip]]) -> dict[str, torch.Tensor]:
         model,
         [_batch(group) for group in groups],
         torch.optim.SGD(model.parameters(), lr=0.0),
-        clip_norm=1e9,
-        channel_weights=None,
-        autocast=nullcontext(),
+        Objective(clip_norm=1e9),
     )
     return {name: p.grad for name, p in model.named_parameters() if p.grad is not None}
 
@@ -59,9 +57,7 @@ def test_loss_is_summed_over_channels_and_divided_once(clips: list[Clip]) -> Non
     model = small_model().train()
     batch = _batch(clips)
     optimizer = torch.optim.SGD(model.parameters(), lr=0.0)
-    result = train_step(
-        model, [batch], optimizer, clip_norm=1e9, channel_weights=None, autocast=nullcontext()
-    )
+    result = train_step(model, [batch], optimizer, Objective(clip_norm=1e9))
     logits = model(batch.text_BS, batch.audio_BTC, batch.text_mask_BS)
     model.zero_grad()
     loss = sum(
@@ -79,14 +75,7 @@ def test_loss_is_summed_over_channels_and_divided_once(clips: list[Clip]) -> Non
 def test_gradient_is_clipped(clips: list[Clip]) -> None:
     model = small_model().train()
     optimizer = torch.optim.SGD(model.parameters(), lr=0.0)
-    result = train_step(
-        model,
-        [_batch(clips)],
-        optimizer,
-        clip_norm=0.01,
-        channel_weights=None,
-        autocast=nullcontext(),
-    )
+    result = train_step(model, [_batch(clips)], optimizer, Objective(clip_norm=0.01))
     norm = torch.nn.utils.get_total_norm([p.grad for p in model.parameters()])
     assert result.grad_norm > 0.01
     assert norm.item() == pytest.approx(0.01, rel=1e-3)
@@ -97,14 +86,8 @@ def test_gradient_that_is_not_finite_leaves_the_weights(clips: list[Clip]) -> No
     with torch.no_grad():
         model.logits_dense.weight[5, 5] = torch.inf
     before = {name: p.clone() for name, p in model.named_parameters()}
-    result = train_step(
-        model,
-        [_batch(clips)],
-        build_optimizer(model, SETTINGS),
-        clip_norm=1.0,
-        channel_weights=None,
-        autocast=nullcontext(),
-    )
+    optimizer = build_optimizer(model, SETTINGS)
+    result = train_step(model, [_batch(clips)], optimizer, Objective(clip_norm=1.0))
     assert not result.applied
     assert all(torch.equal(before[name], p) for name, p in model.named_parameters())
 
@@ -113,9 +96,7 @@ def test_bf16_autocast_keeps_fp32_weights_and_nearly_the_loss(clips: list[Clip])
     model = small_model().train()
     optimizer = torch.optim.SGD(model.parameters(), lr=0.0)
     results = [
-        train_step(
-            model, [_batch(clips)], optimizer, clip_norm=1.0, channel_weights=None, autocast=context
-        )
+        train_step(model, [_batch(clips)], optimizer, Objective(clip_norm=1.0, autocast=context))
         for context in (nullcontext(), torch.autocast("cpu", torch.bfloat16))
     ]
     exact, rounded = (r.sums.weighted.item() for r in results)
@@ -133,11 +114,25 @@ def test_learning_rate_warms_up_and_falls() -> None:
 
 def test_only_linear_maps_decay() -> None:
     model = small_model()
-    decayed, free = build_optimizer(model, SETTINGS).param_groups
-    assert len(decayed["params"]) + len(free["params"]) == len(list(model.parameters()))
+    decayed, free, attention = build_optimizer(model, SETTINGS).param_groups
+    groups = (decayed, free, attention)
+    assert sum(len(group["params"]) for group in groups) == len(list(model.parameters()))
+    assert decayed["weight_decay"] == attention["weight_decay"] == SETTINGS.weight_decay
+    assert free["weight_decay"] == 0
     assert {id(p) for p in free["params"]} == {
         id(p) for name, p in model.named_parameters() if "norm" in name or "embed" in name
     }
+
+
+def test_queries_and_keys_may_learn_more_slowly() -> None:
+    model = small_model()
+    settings = SETTINGS.model_copy(update={"query_key_lr_ratio": 0.35})
+    optimizer = build_optimizer(model, settings)
+    set_learning_rate(optimizer, 0.01)
+    rate = {id(p): group["lr"] for group in optimizer.param_groups for p in group["params"]}
+    for name, parameter in model.named_parameters():
+        slow = "q_proj" in name or "k_proj" in name
+        assert rate[id(parameter)] == pytest.approx(0.0035 if slow else 0.01), name
 
 
 def test_text_dropout_is_drawn_for_each_clip_and_repeats(clips: list[Clip]) -> None:

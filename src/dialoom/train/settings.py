@@ -38,6 +38,10 @@ class TrainSettings(BaseModel):
     """Norm to which the gradient of a step is clipped."""
     text_dropout: float = Field(default=0.15, ge=0, lt=1)
     """Share of clips whose text is taken away, so that guidance works."""
+    guided_attention: float = Field(default=0.0, ge=0)
+    """Nats per step that cross-attention far from the diagonal costs; for new models, 20."""
+    query_key_lr_ratio: float = Field(default=1.0, gt=0, le=1)
+    """Rate of query and key projections as a share of `lr`; for new models, 0.35."""
     channel_weights: tuple[float, ...] | None = None
     """Weight of each channel's loss; none is 1 each. The log is raw always."""
     precision: Literal["auto", "bf16", "fp32"] = "auto"

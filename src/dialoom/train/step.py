@@ -1,8 +1,8 @@
 """One optimizer step, and one pass over the validation clips."""
 
 from collections.abc import Sequence
-from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
@@ -10,6 +10,7 @@ from torch import Tensor
 from dialoom.data import Batch, drop_text
 from dialoom.loss import LossSums, channel_loss
 from dialoom.model import DiaModel
+from dialoom.train.alignment import AlignmentGuide
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,23 @@ class StepResult:
     applied: bool
 
 
+@dataclass(frozen=True)
+class Objective:
+    """What a step minimises, and how it computes and bounds the gradient.
+
+    Attributes:
+        clip_norm: norm to which the gradient is clipped.
+        channel_weights: w_c of the loss; None for all 1.
+        autocast: around the forward pass.
+        guide: of the cross-attention; None for a model that speaks already.
+    """
+
+    clip_norm: float
+    channel_weights: Tensor | None = None
+    autocast: AbstractContextManager[None] = field(default_factory=nullcontext)
+    guide: AlignmentGuide | None = None
+
+
 def forward_loss(model: DiaModel, batch: Batch, channel_weights: Tensor | None) -> LossSums:
     """Teacher-forced loss of one micro-batch, as sums."""
     text_mask_BS = batch.text_mask_BS if batch.has_text_padding else None
@@ -45,10 +63,7 @@ def train_step(
     model: DiaModel,
     batches: Sequence[Batch],
     optimizer: torch.optim.Optimizer,
-    *,
-    clip_norm: float,
-    channel_weights: Tensor | None,
-    autocast: AbstractContextManager[None],
+    objective: Objective,
 ) -> StepResult:
     """Forward, loss ÷ the step's targets, backward, clip, update.
 
@@ -60,12 +75,14 @@ def train_step(
     optimizer.zero_grad(set_to_none=True)
     total: LossSums | None = None
     for batch in batches:
-        with autocast:
-            sums = forward_loss(model, batch, channel_weights)
-        (sums.weighted / targets_per_channel).backward()  # type: ignore[no-untyped-call]
+        guide = objective.guide
+        with objective.autocast, nullcontext() if guide is None else guide.watch(batch):
+            sums = forward_loss(model, batch, objective.channel_weights)
+        loss = sums.weighted if guide is None else sums.weighted + guide.penalty()
+        (loss / targets_per_channel).backward()  # type: ignore[no-untyped-call]
         total = sums.detach() if total is None else total + sums.detach()
     assert total is not None, "a step needs at least one micro-batch"
-    grad_norm = float(torch.nn.utils.clip_grad_norm_(model.parameters(), clip_norm))
+    grad_norm = float(torch.nn.utils.clip_grad_norm_(model.parameters(), objective.clip_norm))
     is_finite = grad_norm < float("inf")  # False for NaN too
     if is_finite:
         optimizer.step()
