@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import soundfile
 from helpers import small_model
-from tiny_run import SPEC, tiny_recipe, write_base
+from tiny_run import SPEC, tiny_recipe, write_base, write_corpus
 
 from dialoom.checkpoint import ModelInfo, save_pretrained
 from dialoom.cli.main import main
@@ -100,6 +100,15 @@ def test_model_of_another_codec_is_refused(dialoom: Command, tmp_path: Path) -> 
     assert_refused(result, "has other weights than the 'mini' that the model was trained with")
 
 
+def test_evaluate_refuses_before_it_speaks(dialoom: Command, tmp_path: Path) -> None:
+    """A model that names no codec must not be measured on codes that its codec did not make."""
+    save_pretrained(small_model(), ModelInfo(), tmp_path / "model")
+    write_corpus(tmp_path / "corpus")
+    arguments = ["evaluate", "model", "corpus", "--codec", "mini", "--split", "all"]
+    assert_refused(dialoom(*arguments), "its codes were made by codec mini (000000000000)")
+    assert_refused(dialoom(*arguments, "--json", "no/such.json"), "name a file in a directory")
+
+
 def test_train_then_report(dialoom: Command, tmp_path: Path) -> None:
     recipe = tiny_recipe(tmp_path, steps=2)
     (tmp_path / "r.yaml").write_text(recipe.to_yaml(), encoding="utf-8")
@@ -141,7 +150,7 @@ def test_places_that_cannot_be_written_are_one_line(
     result = dialoom("train", "r.yaml", "observe.run_dir=file/run")
     assert_refused(result, "Not a directory")
     result = dialoom("speak", speaker, "[S1] Hi.", "--save-codes", "no/such/x.npy")
-    assert_refused(result, "there is no directory no/such")
+    assert_refused(result, "name a file in a directory that is there")
 
 
 def test_train_refuses_unknown_keys(dialoom: Command, tmp_path: Path) -> None:

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from dialoom.observe import open_progress
+from dialoom.errors import DataError
+from dialoom.observe import counted_progress
 
 if TYPE_CHECKING:
     from dialoom.data import Corpus
@@ -46,6 +47,8 @@ def evaluate_command(
     from dialoom.generate import SamplingSettings, Synthesizer
     from dialoom.model import Revision
 
+    if json_file is not None and (json_file.is_dir() or not json_file.parent.is_dir()):
+        raise DataError(f"--json {json_file}: name a file in a directory that is there")
     sampling = SamplingSettings(temperature, top_p, top_k, cfg_scale)
     options = EvaluateOptions(
         split=split,
@@ -70,13 +73,10 @@ def _evaluate(
 ) -> "Evaluation":
     from dialoom.evaluate.evaluation import evaluate_model
 
-    bar = open_progress("evaluate", total_steps=min(options.max_clips, len(corpus)) * options.seeds)
-    try:
+    with counted_progress("evaluate") as progress:
         return evaluate_model(
-            synthesizer, corpus, options, progress=lambda done, _: bar.update(done, "texts spoken")
+            synthesizer, corpus, options, progress=lambda done, total: progress(done, total, 0)
         )
-    finally:
-        bar.close()
 
 
 def _write_json(

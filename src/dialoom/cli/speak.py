@@ -1,12 +1,15 @@
 """`dialoom speak`: a text, spoken by a model."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from dialoom.errors import GenerationError
-from dialoom.observe import open_progress
+from dialoom.observe import counted_progress
+
+if TYPE_CHECKING:
+    from dialoom.generate import Speech, Synthesizer
 
 
 def speak_command(
@@ -38,14 +41,14 @@ def speak_command(
     """Speaks a text with a model; several texts are spoken as one script."""
     if output is None and save_codes is None:
         raise GenerationError("nothing to write: give -o out.wav or --save-codes codes.npy")
-    import numpy as np
-
-    from dialoom.audio import check_writable, read_audio, write_audio
+    from dialoom.audio import check_writable, read_audio
     from dialoom.generate import SamplingSettings, Synthesizer, VoicePrompt
     from dialoom.model import Revision
 
-    if save_codes is not None and not save_codes.parent.is_dir():
-        raise GenerationError(f"{save_codes}: there is no directory {save_codes.parent}; make it")
+    if save_codes is not None and (save_codes.is_dir() or not save_codes.parent.is_dir()):
+        raise GenerationError(
+            f"--save-codes {save_codes}: name a file in a directory that is there"
+        )
     settings = SamplingSettings(temperature, top_p, top_k, cfg_scale, max_seconds, seed)
     voice = None if prompt is None else VoicePrompt(read_audio(prompt), prompt_text)
     synthesizer = Synthesizer.load(
@@ -56,17 +59,24 @@ def speak_command(
     )
     if output is not None:
         check_writable(output, synthesizer.codec_spec.sample_rate_hz)
-    bar = open_progress("speak", total_steps=synthesizer.max_steps(settings))
-    try:
+    with counted_progress("speak") as progress:
         speech = synthesizer.synthesize(
             [" ".join(text)],
             settings,
             prompt=voice,
             language=language,
-            on_step=lambda step, _: bar.update(step),
+            on_step=lambda step, most: progress(step, most, 0),
         )[0]
-    finally:
-        bar.close()
+    _write(synthesizer, speech, output=output, save_codes=save_codes)
+
+
+def _write(
+    synthesizer: "Synthesizer", speech: "Speech", *, output: Path | None, save_codes: Path | None
+) -> None:
+    import numpy as np
+
+    from dialoom.audio import write_audio
+
     if speech.codes.num_frames == 0:
         raise GenerationError("the model ended before it said anything: try another --seed")
     if save_codes is not None:

@@ -7,6 +7,7 @@ round trip alone scores.
 """
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -31,7 +32,6 @@ from dialoom.generate import SamplingSettings, Synthesizer
 from dialoom.generate.decode import Generated, Request, generate_codes
 from dialoom.observe import ValidRecord
 from dialoom.train.meter import valid_record
-from dialoom.train.precision import autocast
 from dialoom.train.step import evaluate_loss
 
 LOSS_BATCH_SIZE = 8
@@ -131,8 +131,7 @@ def evaluate_model(
         DataError: other codes than the model's, no clip to measure, or a recording is missing.
         AudioError: a recording cannot be read.
     """
-    if synthesizer.info.codec is not None:
-        refuse_other_codec(corpus.path, found=corpus.info.codec, expected=synthesizer.info.codec)
+    refuse_other_codec(corpus.path, found=corpus.info.codec, expected=synthesizer.codec_spec)
     clips, num_left_out = _choose_clips(synthesizer, corpus, options)
     recordings = _read_recordings(clips, options.recordings)
     round_trips = [synthesizer.codec.decode(clip.codes) for clip in clips]
@@ -196,7 +195,7 @@ def _read_recordings(clips: Sequence[Clip], folder: Path | None) -> list[Wavefor
 
 def _teacher_forced(synthesizer: Synthesizer, clips: Sequence[Clip]) -> ValidRecord:
     """The trainer's validation, in fp32 so that the figures are the same on every machine."""
-    model, spec = synthesizer.model, synthesizer.info.codec or synthesizer.codec.spec
+    model, spec = synthesizer.model, synthesizer.codec_spec
     to_batch = partial(
         collate,
         layout=model.config.layout,
@@ -206,8 +205,12 @@ def _teacher_forced(synthesizer: Synthesizer, clips: Sequence[Clip]) -> ValidRec
         max_steps=model.config.decoder.max_position_embeddings,
     )
     batches = [to_batch(group) for group in _groups(clips, LOSS_BATCH_SIZE)]
-    device = model.logits_dense.weight.device
-    return valid_record(0, evaluate_loss(model, batches, autocast(device, "fp32")), len(clips))
+    saved_type = model.logits_dense.weight.dtype
+    try:
+        sums = evaluate_loss(model.float(), batches, nullcontext())
+    finally:
+        model.to(saved_type)
+    return valid_record(0, sums, len(clips))
 
 
 def _speak(
@@ -217,7 +220,7 @@ def _speak(
     progress: Callable[[int, int], None] | None,
 ) -> Iterator[_Spoken]:
     """Says every text with every seed, in batches of clips of about one length."""
-    spec = synthesizer.info.codec or synthesizer.codec.spec
+    spec = synthesizer.codec_spec
     jobs = [(index, seed) for index in range(len(clips)) for seed in range(options.seeds)]
     for done, group in enumerate(_groups(jobs, SPEECH_BATCH_SIZE)):
         requests = [

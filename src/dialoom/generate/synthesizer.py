@@ -168,13 +168,6 @@ class Synthesizer:
         )
         return [_speech(text, result) for text, result in zip(texts, results, strict=True)]
 
-    def max_steps(self, settings: SamplingSettings) -> int:
-        """Decoder steps that speech without a prompt takes at most."""
-        config = self.model.config
-        frames = self._max_frames(settings)
-        limit = config.decoder.max_position_embeddings
-        return limit if frames is None else min(limit, config.layout.num_steps(frames))
-
     def _max_frames(self, settings: SamplingSettings) -> int | None:
         if settings.max_seconds is None:
             return None
