@@ -43,7 +43,10 @@ def test_summary(tmp_path: Path) -> None:
         f"{out}: 20 clips, 0.00 h ({info.num_train} train, {info.num_valid} valid), codec fake"
     )
     assert lines[1] == f"7 rejected, all listed in {out}/rejected.jsonl:"
-    assert lines[2] == "  bad-0.wav: has no transcript; put bad-0.txt or bad-0.lab beside it"
+    assert (
+        lines[2]
+        == "  bad-0.wav: has no transcript; put bad-0.txt, bad-0.lab or bad-0.json beside it"
+    )
     assert lines[7:] == ["  … and 2 more"]
     assert _run(source, out, "--language", "en", "--valid-fraction", "0.2")[1] == (
         "27 entries were there already and are kept"
@@ -54,6 +57,15 @@ def test_says_when_nothing_is_left_to_validate_on(tmp_path: Path) -> None:
     write_tone(tmp_path / "source/a.wav").with_suffix(".txt").write_text("text")
     lines = _run(tmp_path / "source", tmp_path / "out", "--valid-fraction", "0")
     assert lines[1] == "no clip fell to the split valid; a larger --valid-fraction gives some"
+
+
+def test_columns_are_mapped(tmp_path: Path) -> None:
+    write_tone(tmp_path / "a.wav")
+    (tmp_path / "t.jsonl").write_text('{"sound": "a.wav", "said": "hello"}\n')
+    _run(tmp_path / "t.jsonl", tmp_path / "out", "--columns", "audio=sound,text=said")
+    assert Corpus.open(tmp_path / "out")[0].text == "[S1] hello"
+    with pytest.raises(DataError, match="columns 'words=said': write FIELD=COLUMN"):
+        _run(tmp_path / "t.jsonl", tmp_path / "out", "--columns", "words=said")
 
 
 def test_errors_reach_the_one_place_that_prints_them(tmp_path: Path) -> None:

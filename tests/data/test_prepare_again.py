@@ -10,7 +10,7 @@ from fake_source import prepare_fake, read_files, write_clip, write_source
 
 from dialoom.audio import Waveform
 from dialoom.codec import Codes
-from dialoom.data import Corpus, PrepareOptions, prepare
+from dialoom.data import Corpus, PrepareOptions, Rejection, prepare
 from dialoom.data.preparation import SAVE_EVERY_S
 from dialoom.errors import DataError
 
@@ -226,3 +226,47 @@ def test_recordings_that_vanish_under_the_run_stop_it(tmp_path: Path) -> None:
     (tmp_path / "away.wav").rename(last)
     summary = prepare_fake(source, tmp_path / "out")
     assert (summary.info.num_clips, summary.rejections, summary.num_reused) == (12, (), 11)
+
+
+def test_some_recordings_of_a_shard_that_are_gone_are_noticed_too(tmp_path: Path) -> None:
+    """Half a disk is mounted: the other half's clips must not be lost."""
+    source = tmp_path / "source"
+    lines = [f"clip-{i}|some text {i}" for i in range(4)]
+    for i in range(4):
+        write_tone(source / "wavs" / f"clip-{i}.wav", 0.2, frequency_hz=200.0 + i)
+    (source / "metadata.csv").write_text("\n".join(lines))
+    prepare_fake(source, tmp_path / "out")
+    before = read_files(tmp_path / "out")
+    (source / "wavs" / "clip-2.wav").unlink()
+    with pytest.raises(DataError, match="1 files are gone of which the corpus holds clips"):
+        prepare_fake(source, tmp_path / "out")
+    assert read_files(tmp_path / "out") == before
+
+
+def test_file_that_cannot_be_opened_stops_the_run_and_is_no_rejection(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A disk error or a missing right may be mended; a rejection would outlast that."""
+    source = write_source(tmp_path, number=2)
+    original = Path.open
+
+    def fail(self: Path, *arguments: object, **keywords: object) -> object:
+        if self.name == "clip-01.wav":
+            raise OSError(5, "Input/output error")
+        return original(self, *arguments, **keywords)  # type: ignore[call-overload]
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "open", fail)
+        with pytest.raises(DataError, match=r"clip-01.wav: cannot be read \(Input/output error\)"):
+            prepare_fake(source, tmp_path / "out")
+    assert prepare_fake(source, tmp_path / "out").info.num_clips == 2
+
+
+def test_ids_that_are_absolute_paths_and_names_that_are_no_utf8_are_listed(tmp_path: Path) -> None:
+    source = tmp_path / "source"
+    write_tone(source / "wavs" / "a.wav", 0.2)
+    (source / "metadata.csv").write_text("a|text\n/no/such/b|text")
+    summary = prepare_fake(source, tmp_path / "out")
+    assert [rejection.source for rejection in summary.rejections] == ["metadata.csv:2"]
+    rejection = Rejection("caf\udce9.txt", "is not UTF-8: caf\udce9.txt", "save it as UTF-8")
+    assert str(rejection).encode("utf-8")

@@ -33,7 +33,7 @@ def test_ljspeech(tmp_path: Path) -> None:
     assert clips[0].text == '[S1] Doctor "A", three', "the normalised text is preferred"
     assert clips[1].text == "[S1] same text"
     assert clips[2].text == "[S1] only one"
-    assert clips[1].audio == tmp_path / "wavs/LJ-2.flac"
+    assert clips[1].audio.path == tmp_path / "wavs/LJ-2.flac"
     assert clips[1].source == "wavs/LJ-2.flac"
 
 
@@ -107,7 +107,7 @@ def test_missing_transcripts_are_listed(tmp_path: Path) -> None:
     write_tone(tmp_path / "f/b.wav")
     rejection = _rejection(tmp_path / "f")
     assert (rejection.source, rejection.reason) == ("b.wav", "has no transcript")
-    assert rejection.remedy == "put b.txt or b.lab beside it"
+    assert rejection.remedy == "put b.txt, b.lab or b.json beside it"
     for text, table in [("a.wav|\n", "l.txt"), ("audio,text\na.wav,\n", "m.csv")]:
         (tmp_path / "f" / table).write_text(text)
         assert _rejection(tmp_path / "f" / table).reason == "has no transcript"
@@ -163,7 +163,7 @@ def test_file_names_may_hold_any_bytes(tmp_path: Path) -> None:
     audio.with_suffix(".txt").write_text("text")
     (clip,) = _clips(tmp_path)
     assert clip.id == r"caf\xe9"
-    assert clip.audio.is_file()
+    assert clip.audio.path.is_file()
 
 
 def test_an_id_belongs_to_one_clip(tmp_path: Path) -> None:
@@ -177,7 +177,7 @@ def test_an_id_belongs_to_one_clip(tmp_path: Path) -> None:
     ("name", "content", "message"),
     [
         ("gone", None, "no such file or directory"),
-        ("notes.md", "text", r"not a \.csv, \.tsv or \.txt table"),
+        ("notes.md", "text", r"not a \.csv, \.tsv, \.txt, .* file; name one or a directory"),
         ("t.csv", "", "the table is empty"),
         ("t.csv", "name,words\na,b\n", "has the columns name, words; name one of audio"),
         ("t.txt", "a|b|c\n", "has the columns a, b, c"),
@@ -197,11 +197,13 @@ def test_refuses_what_it_does_not_understand(
 
 
 def test_an_empty_folder_says_what_was_looked_for(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"neither metadata\.csv with wavs/ .* nor audio files"):
+    with pytest.raises(DataError, match=r"neither metadata\.csv with wavs/ .* nor .*\.wav.* files"):
         open_source(tmp_path)
     with pytest.raises(DataError, match=r"LJSpeech needs metadata\.csv and the folder wavs/"):
         open_source(tmp_path, format="ljspeech")
-    with pytest.raises(DataError, match="'parquet' is unknown; choose auto, ljspeech, csv, folder"):
+    with pytest.raises(
+        DataError, match="'parquet' is unknown; choose auto, ljspeech, csv, jsonl, folder"
+    ):
         open_source(tmp_path, format="parquet")
 
 

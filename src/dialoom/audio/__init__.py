@@ -6,8 +6,10 @@ from dialoom.audio.read import (
     MIN_SAMPLE_RATE_HZ,
     SILENCE_PEAK,
     AudioFileError,
+    Segment,
     check_writable,
     read_audio,
+    read_audio_bytes,
     write_audio,
 )
 from dialoom.audio.resample import RESAMPLER, resample
@@ -20,9 +22,11 @@ __all__ = [
     "RESAMPLER",
     "SILENCE_PEAK",
     "AudioFileError",
+    "Segment",
     "Waveform",
     "check_writable",
     "read_audio",
+    "read_audio_bytes",
     "resample",
     "write_audio",
 ]

@@ -5,7 +5,9 @@ are not numbers, or are silent. Every refusal is one line: which file, what is w
 """
 
 import io
+import math
 import os
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +26,30 @@ SILENCE_PEAK = 1e-3
 """-60 dBFS: below this peak a recording is silence. Quiet speech peaks above -40 dBFS."""
 
 
+SEGMENT_TOLERANCE_S = 0.01
+"""How far a segment may reach past the end: manifests round their times to hundredths."""
+
+SEEKABLE_FORMATS = ("WAV", "WAVEX", "RF64", "FLAC")
+"""libsndfile's names of formats in which a seek lands on the sample; others decode from the start.
+"""
+
+
+@dataclass(frozen=True)
+class Segment:
+    """A part of a recording, in seconds from its start.
+
+    Attributes:
+        start_s: of its first sample.
+        end_s: of the sample after its last; None for the end of the recording.
+    """
+
+    start_s: float
+    end_s: float | None = None
+
+    def __str__(self) -> str:
+        return f"{self.start_s:.3f}-{'end' if self.end_s is None else f'{self.end_s:.3f}'}"
+
+
 class AudioFileError(AudioError):
     """One file cannot be used; the parts of the message are kept for lists of rejections."""
 
@@ -33,23 +59,39 @@ class AudioFileError(AudioError):
         self.remedy = remedy
 
 
-def read_audio(path: str | Path) -> Waveform:
-    """Reads a whole file; several channels become their mean.
+def read_audio(path: str | Path, *, segment: Segment | None = None) -> Waveform:
+    """Reads a whole file, or one segment of it; several channels become their mean.
 
     Raises:
         AudioError: there is no such file, it is no audio, is damaged, has a rate outside
-            8–96 kHz, no samples, samples that are not finite, or only silence.
+            8–96 kHz, no samples, samples that are not finite, or only silence; or the segment lies
+            outside the recording.
     """
     path = Path(path)
     if not path.is_file():
         raise AudioFileError(path, reason="no such file", remedy="correct the path")
-    if path.stat().st_size == 0:
+    return _read(path, path, num_bytes=path.stat().st_size, segment=segment)
+
+
+def read_audio_bytes(data: bytes, *, name: Path, segment: Segment | None = None) -> Waveform:
+    """As `read_audio`, of a file that is in memory; `name` stands in the messages.
+
+    Raises:
+        AudioError: as `read_audio`.
+    """
+    return _read(io.BytesIO(data), name, num_bytes=len(data), segment=segment)
+
+
+def _read(
+    file: Path | io.BytesIO, name: Path, *, num_bytes: int, segment: Segment | None
+) -> Waveform:
+    if num_bytes == 0:
         raise AudioFileError(
-            path, reason="the file is empty (0 bytes)", remedy="copy it again or remove it"
+            name, reason="the file is empty (0 bytes)", remedy="copy it again or remove it"
         )
-    samples_NM, sample_rate_hz = _decode(path)
+    samples_NM, sample_rate_hz = _decode(file, name, segment)
     samples = samples_NM.mean(axis=1, dtype=np.float32)
-    _refuse_unusable(path, samples)
+    _refuse_unusable(name, samples)
     return Waveform(samples=samples, sample_rate_hz=sample_rate_hz)
 
 
@@ -120,25 +162,53 @@ def _holds_rate(path: Path, sample_rate_hz: int) -> bool:
     return True
 
 
-def _decode(path: Path) -> tuple[Float32[np.ndarray, "N M"], int]:
+def _decode(
+    source: Path | io.BytesIO, name: Path, segment: Segment | None
+) -> tuple[Float32[np.ndarray, "N M"], int]:
     """The samples of all M channels, and their rate."""
     try:
-        with soundfile.SoundFile(path) as file:
+        with soundfile.SoundFile(source) as file:
             sample_rate_hz = int(file.samplerate)
             if not MIN_SAMPLE_RATE_HZ <= sample_rate_hz <= MAX_SAMPLE_RATE_HZ:
                 raise AudioFileError(
-                    path,
+                    name,
                     reason=f"sample rate {sample_rate_hz} Hz is outside "
                     f"{MIN_SAMPLE_RATE_HZ}–{MAX_SAMPLE_RATE_HZ} Hz",
                     remedy="resample it first",
                 )
-            return file.read(dtype="float32", always_2d=True), sample_rate_hz
+            if segment is None:
+                return file.read(dtype="float32", always_2d=True), sample_rate_hz
+            return _read_segment(file, name, segment), sample_rate_hz
     except soundfile.LibsndfileError as error:
         raise AudioFileError(
-            path,
+            name,
             reason=f"not readable as audio ({error.error_string.rstrip('.')})",
             remedy="export it again as wav or flac",
         ) from error
+
+
+def _read_segment(
+    file: soundfile.SoundFile, name: Path, segment: Segment
+) -> Float32[np.ndarray, "N M"]:
+    """The samples from round(start × rate) up to round(end × rate), as the file has them."""
+    rate_hz = int(file.samplerate)
+    first = round(segment.start_s * rate_hz)
+    last = None if segment.end_s is None else round(segment.end_s * rate_hz)
+    skipped = min(first, file.frames) if file.format in SEEKABLE_FORMATS else 0
+    if skipped:  # even a seek to 0 changes the last bit of what mpg123 decodes
+        file.seek(skipped)
+    wanted = -1 if last is None else last - skipped
+    samples_NM: np.ndarray = file.read(wanted, dtype="float32", always_2d=True)
+    num_frames = skipped + len(samples_NM)
+    too_late = last is not None and last > num_frames + math.ceil(SEGMENT_TOLERANCE_S * rate_hz)
+    if too_late or first >= num_frames:
+        raise AudioFileError(
+            name,
+            reason=f"segment {segment} s lies outside the recording of "
+            f"{num_frames / rate_hz:.3f} s",
+            remedy="correct its start and end",
+        )
+    return samples_NM[first - skipped :]
 
 
 def _refuse_unusable(path: Path, samples: Float32[np.ndarray, " N"]) -> None:

@@ -21,9 +21,16 @@ STATUS_INTERRUPTED = 130
 
 
 def prepare_command(
-    source: Annotated[Path, typer.Argument(help="A folder or a table of recordings.")],
+    source: Annotated[
+        Path, typer.Argument(help="A folder, a table, tars, Parquet; a Hub id with hf.")
+    ],
     out: Annotated[Path, typer.Argument(help="The corpus directory to make or to finish.")],
-    format: Annotated[str, typer.Option(help="auto, ljspeech, csv or folder.")] = "auto",
+    format: Annotated[
+        str, typer.Option(help="auto, ljspeech, csv, jsonl, folder, commonvoice, hf or webdataset.")
+    ] = "auto",
+    columns: Annotated[
+        str, typer.Option(help="What the source calls its columns: text=sentence,audio=file.")
+    ] = "",
     codec: Annotated[
         str, typer.Option(help="mini, dac, mimi, a Hub id, a directory or a mini weights file.")
     ] = "mini",
@@ -40,10 +47,11 @@ def prepare_command(
     """Turns recordings with transcripts into a corpus of codes. Run again, it goes on."""
     try:
         with _terminate_as_ctrl_c():
-            from dialoom.data import PrepareOptions
+            from dialoom.data import Columns, PrepareOptions
 
             options = PrepareOptions(
                 format=format,
+                columns=Columns.parse(columns),
                 codec=codec,
                 device=device,
                 language=language,

@@ -1,7 +1,9 @@
 """Sources → corpus → batches."""
 
+from dialoom.data.audio_ref import AudioRef
 from dialoom.data.batch import Batch, collate, drop_text
 from dialoom.data.clip import Clip, Rejection, SourceClip
+from dialoom.data.columns import Columns
 from dialoom.data.corpus import Corpus, CorpusInfo, Split, split_of
 from dialoom.data.dataset import DiaDataset
 from dialoom.data.encoding import PrepareOptions
@@ -11,8 +13,10 @@ from dialoom.data.sources import open_source
 from dialoom.data.writer import CorpusWriter
 
 __all__ = [
+    "AudioRef",
     "Batch",
     "Clip",
+    "Columns",
     "Corpus",
     "CorpusInfo",
     "CorpusWriter",

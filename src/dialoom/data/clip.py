@@ -1,9 +1,9 @@
 """The nouns of the data path: a line of a source, a row of a corpus, and what was refused."""
 
 from dataclasses import dataclass
-from pathlib import Path
 
 from dialoom.codec.base import Codes
+from dialoom.data.audio_ref import AudioRef
 
 
 @dataclass(frozen=True)
@@ -15,7 +15,7 @@ class SourceClip:
             (clips of a folder are named by their path within it) and any other character: whoever
             names a file by an id replaces them.
         text: the transcript: as `prepare_text` leaves it.
-        audio: the file.
+        audio: where its sound is.
         language: such as "en", if known.
         speaker: the voice's name, if known.
         source: where the clip comes from, for people: the audio's path within its source.
@@ -23,7 +23,7 @@ class SourceClip:
 
     id: str
     text: str
-    audio: Path
+    audio: AudioRef
     language: str | None
     speaker: str | None
     source: str
@@ -57,6 +57,12 @@ class Rejection:
     source: str
     reason: str
     remedy: str
+
+    def __post_init__(self) -> None:
+        """File names may hold bytes that are no UTF-8; a list of rejections is UTF-8."""
+        for name in ("source", "reason", "remedy"):
+            escaped = getattr(self, name).encode("utf-8", errors="backslashreplace").decode("utf-8")
+            object.__setattr__(self, name, escaped)
 
     def __str__(self) -> str:
         return f"{self.source}: {self.reason}; {self.remedy}"

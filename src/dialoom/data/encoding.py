@@ -12,12 +12,13 @@ from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 
-from dialoom.audio import AudioFileError, Waveform, read_audio, resample
+from dialoom.audio import AudioFileError, Waveform, resample
 from dialoom.codec.base import Codec, CodecSpec
 from dialoom.data.clip import Clip, Rejection, SourceClip
+from dialoom.data.columns import Columns
 from dialoom.data.corpus import DEFAULT_VALID_FRACTION
+from dialoom.data.entries import Entry
 from dialoom.data.script import text_ids
-from dialoom.data.sources import Entry
 from dialoom.data.tables import is_file
 from dialoom.errors import DataError, TextError
 from dialoom.sequence import TokenLayout
@@ -35,7 +36,8 @@ class PrepareOptions:
     """How a source becomes a corpus.
 
     Attributes:
-        format: of the source: "auto", "ljspeech", "csv", "folder".
+        format: of the source: "auto", or a name of `READERS`.
+        columns: what the source calls its columns, where that is not guessed.
         codec: what `load_codec` takes.
         device: where the codec runs.
         language: of clips whose source names none.
@@ -48,6 +50,7 @@ class PrepareOptions:
     """
 
     format: str = "auto"
+    columns: Columns = field(default_factory=Columns)
     codec: str = "mini"
     device: str = "cpu"
     language: str | None = None
@@ -111,10 +114,9 @@ def _load(entry: Entry, codec: CodecSpec, options: PrepareOptions) -> Waveform |
             reason=f"transcript has {num_bytes} bytes, the model reads {options.max_text_bytes}",
             remedy="split the clip and its transcript",
         )
-    if not is_file(entry.audio):
-        raise vanished(entry.audio)
+    _refuse_unreadable(entry.audio.path)
     try:
-        waveform = resample(read_audio(entry.audio), codec.sample_rate_hz)
+        waveform = resample(entry.audio.load(), codec.sample_rate_hz)
     except AudioFileError as error:
         return Rejection(entry.source, reason=error.reason, remedy=error.remedy)
     num_frames = math.ceil(waveform.num_samples / codec.hop_length)
@@ -126,6 +128,23 @@ def _load(entry: Entry, codec: CodecSpec, options: PrepareOptions) -> Waveform |
             remedy="split the clip and its transcript" if num_frames else "remove it",
         )
     return waveform
+
+
+def _refuse_unreadable(audio: Path) -> None:
+    """Raises DataError where disk or rights are at fault, which a later run may find mended.
+
+    What is wrong inside a file is no such case: that is a rejection.
+    """
+    if not is_file(audio):
+        raise vanished(audio)
+    try:
+        with audio.open("rb") as file:
+            file.read(1)
+    except OSError as error:
+        raise DataError(
+            f"{audio}: cannot be read ({error.strerror}); mend that and run the same command "
+            "again: it goes on"
+        ) from error
 
 
 def vanished(audio: Path) -> DataError:

@@ -6,7 +6,8 @@ still holds. The clips of a shard that is not full are saved every few seconds, 
 the run is stopped. So a run that was stopped goes on where it was, a mended clip redoes its shard
 only, and either way the corpus is the one that a single run would have made.
 
-Refused: a directory with a corpus of another source, and to lose clips because files are missing.
+Refused: a directory with a corpus of another source, and to lose clips whose files the source names
+but does not have. (Clips that it no longer names are taken to be removed on purpose.)
 """
 
 import hashlib
@@ -24,8 +25,9 @@ from dialoom.codec.load import load_codec
 from dialoom.data.clip import Clip, Rejection, SourceClip
 from dialoom.data.corpus import Corpus, CorpusInfo
 from dialoom.data.encoding import PrepareOptions, encode_entries, vanished
+from dialoom.data.entries import NO_SUCH_FILE, Entry, path_name
 from dialoom.data.script import unknown_tags
-from dialoom.data.sources import NO_SUCH_FILE, Entry, open_source, path_name
+from dialoom.data.sources import open_source
 from dialoom.data.writer import CorpusWriter
 from dialoom.errors import DataError
 from dialoom.text import TagTable
@@ -121,7 +123,8 @@ def prepare(
         CodecError: the codec cannot be loaded.
     """
     options = options or PrepareOptions()
-    entries = [_fill_in(entry, options) for entry in open_source(source, format=options.format)]
+    listed = open_source(source, format=options.format, columns=options.columns)
+    entries = [_fill_in(entry, options) for entry in listed]
     codec = codec or load_codec(options.codec, device=options.device)
     identity, fraction = _identity(Path(source)), options.valid_fraction
     writer = CorpusWriter(Path(out), codec.spec, valid_fraction=fraction, source=identity)
@@ -164,13 +167,12 @@ def _find_pending(parts: list[_Part], writer: CorpusWriter, source: Path) -> lis
 
 
 def _refuse_loss(pending: Sequence[_Part], writer: CorpusWriter, source: Path) -> None:
-    """Refuses to replace clips by nothing because their files are not there."""
+    """Refuses to replace a shard by one with fewer clips because their files are not there."""
     for part in pending:
-        if any(isinstance(entry, SourceClip) for entry in part.entries):
-            continue
+        usable = sum(isinstance(entry, SourceClip) for entry in part.entries)
         refused = [entry for entry in part.entries if isinstance(entry, Rejection)]
         missing = [entry for entry in refused if entry.reason.startswith(NO_SUCH_FILE)]
-        if missing and writer.num_clips(part.index):
+        if missing and writer.num_clips(part.index) > usable:
             raise DataError(
                 f"source {source}: {len(missing)} files are gone of which the corpus holds clips, "
                 f"the first: {missing[0].source}: {missing[0].reason}; bring them back (is the "
@@ -217,9 +219,9 @@ def _fingerprint(shard: list[Entry], options: PrepareOptions) -> str:
     ]
     for entry in shard:
         if isinstance(entry, SourceClip):
-            status = _stat(entry.audio)
+            status = _stat(entry.audio.path)
             clip = [entry.id, entry.text, entry.language, entry.speaker, entry.source]
-            parts.append([*clip, status.st_size, status.st_mtime_ns])
+            parts.append([*clip, status.st_size, status.st_mtime_ns, *entry.audio.identity])
         else:
             parts.append(asdict(entry))
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()

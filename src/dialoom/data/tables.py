@@ -3,32 +3,13 @@
 import csv
 import io
 from collections.abc import Iterator
-from dataclasses import dataclass
+from contextlib import contextmanager
+from itertools import zip_longest
 from pathlib import Path
 
 from dialoom.data.clip import Rejection
+from dialoom.data.columns import Columns, Row
 from dialoom.errors import DataError
-
-
-@dataclass(frozen=True)
-class Row:
-    """One entry of a table.
-
-    Attributes:
-        place: where it stands, "file:line".
-        id: its name; empty if the table gives none.
-        text: its transcript, as written; may be empty.
-        audio: its file, as written; None if the table gives none.
-        language: if the table has such a column and it is filled.
-        speaker: likewise.
-    """
-
-    place: str
-    id: str
-    text: str
-    audio: Path | None
-    language: str | None = None
-    speaker: str | None = None
 
 
 def read_text(path: Path) -> str:
@@ -37,8 +18,24 @@ def read_text(path: Path) -> str:
     Raises:
         DataError: the file cannot be read, or is not UTF-8.
     """
-    try:
+    with _readable(path):
         return path.read_text(encoding="utf-8-sig")
+
+
+def read_first_line(path: Path) -> str:
+    """Without its end; the rest of the file is not read.
+
+    Raises:
+        DataError: as `read_text`.
+    """
+    with _readable(path), path.open(encoding="utf-8-sig") as file:
+        return file.readline().rstrip("\n")
+
+
+@contextmanager
+def _readable(path: Path) -> Iterator[None]:
+    try:
+        yield
     except UnicodeDecodeError as error:
         raise DataError(f"{path}: not UTF-8 (byte {error.start}); save it as UTF-8") from error
     except OSError as error:
@@ -57,9 +54,7 @@ def is_file(path: Path) -> bool:
         return False
 
 
-def read_table(
-    path: Path, *, audio_columns: tuple[str, ...], text_columns: tuple[str, ...]
-) -> Iterator[Row | Rejection]:
+def read_table(path: Path, columns: Columns) -> Iterator[Row | Rejection]:
     """The rows of a table: a header names the columns, or each line is `wav|text`.
 
     A row with more fields than columns is refused: its text holds the delimiter and would be cut.
@@ -76,17 +71,12 @@ def read_table(
     delimiter = _delimiter(path, content.split("\n", 1)[0])
     rows = list(_fields(path, content, delimiter))
     names = [name.lower() for name in rows[0][1]]
-    audio = next((name for name in audio_columns if name in names), None)
-    text = next((name for name in text_columns if name in names), None)
-    if audio is not None and text is not None:
+    if columns.find("audio", names) is not None and columns.find("text", names) is not None:
         del rows[0]
-    elif delimiter == "|" and len(names) == 2:
-        names = [audio, text] = [audio_columns[0], text_columns[0]]
+    elif delimiter == "|" and len(names) == 2 and not columns.names:
+        names = ["audio", "text"]
     else:
-        raise DataError(
-            f"{path}: its header has the columns {', '.join(names)}; name one of "
-            f"{', '.join(audio_columns)} and one of {', '.join(text_columns)}"
-        )
+        raise DataError(f"{path}: its header {columns.describe(names)}")
     for place, fields in rows:
         if len(fields) > len(names):
             yield Rejection(
@@ -95,8 +85,7 @@ def read_table(
                 remedy=f"quote a text that holds '{delimiter}', or use another delimiter",
             )
         else:
-            values = dict(zip(names, fields, strict=False))
-            yield _row(place, values, audio=audio, text=text)
+            yield columns.row(place, dict(zip_longest(names, fields, fillvalue="")))
 
 
 def _fields(path: Path, content: str, delimiter: str) -> Iterator[tuple[str, list[str]]]:
@@ -115,17 +104,6 @@ def _fields(path: Path, content: str, delimiter: str) -> Iterator[tuple[str, lis
         raise DataError(
             f"{path}: line {reader.line_num}: {error}; mend the quotes of that row"
         ) from error
-
-
-def _row(place: str, values: dict[str, str], *, audio: str, text: str) -> Row:
-    return Row(
-        place=place,
-        id=values.get("id", ""),
-        text=values.get(text, ""),
-        audio=Path(values[audio]) if values.get(audio) else None,
-        language=values.get("language") or None,
-        speaker=values.get("speaker") or None,
-    )
 
 
 def _delimiter(path: Path, first_line: str) -> str:

@@ -73,7 +73,7 @@ def _row(run_dir: Path, samples: Sequence[SampleRecord]) -> SampleRow:
     read = [_read(run_dir, path) for _, path, _ in titles]
     longest_s = max((w.duration_s for w in read if isinstance(w, Waveform)), default=1.0)
     players = [
-        _player(title, note, sound, longest_s)
+        make_player(title, note, sound, longest_s)
         for (title, _, note), sound in zip(titles, read, strict=True)
     ]
     return SampleRow(last.text, tuple(players))
@@ -91,7 +91,7 @@ def _read(run_dir: Path, path: str) -> Waveform | str:
         return str(error).removeprefix(f"{run_dir}/")
 
 
-def _player(title: str, note: str, sound: Waveform | str, longest_s: float) -> Player:
+def make_player(title: str, note: str, sound: Waveform | str, longest_s: float) -> Player:
     if isinstance(sound, str):
         return Player(title, note, problem=sound)
     picture = spectrogram_png(sound.samples, sample_rate_hz=sound.sample_rate_hz)
