@@ -1,7 +1,9 @@
 """Adapters of peft, on any base: what is merged here is what peft merges."""
 
 import json
+import shutil
 from dataclasses import replace
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
@@ -100,7 +102,22 @@ def test_adapter_for_another_width(tmp_path: Path, base: Path) -> None:
         ({"base_model_name_or_path": None}, "names no base model"),
         ({"base_model_name_or_path": "gone"}, "no model at gone"),
         ({"peft_type": "IA3"}, "an adapter of type 'IA3'"),
-        ({"use_dora": True}, "an adapter of type 'DORA'"),
+        ({"base_model_name_or_path": 5}, "names no base model"),
+        ({"use_dora": True}, "an adapter with use_dora; only plain LORA"),
+        ({"use_qalora": True}, "an adapter with use_qalora"),
+        ({"lora_bias": True}, "an adapter with lora_bias"),
+        ({"layer_replication": [[0, 2]]}, "an adapter with layer_replication"),
+        ({"init_lora_weights": "pissa"}, "init_lora_weights 'pissa', which also changes the base"),
+        ({"init_lora_weights": "pissa_niter_4"}, "'pissa_niter_4', which also changes"),
+        ({"init_lora_weights": "olora"}, "'olora', which also changes"),
+        ({"init_lora_weights": "corda"}, "'corda', which also changes"),
+        ({"init_lora_weights": "loftq"}, "'loftq', which also changes"),
+        ({"init_lora_weights": "lora_ga"}, "'lora_ga', which also changes"),
+        ({"init_lora_weights": "of tomorrow"}, "'of tomorrow', which also changes"),
+        ({"init_lora_weights": ["gaussian"]}, "which also changes"),
+        ({"lora_alpha": "x"}, "lora_alpha or alpha_pattern does not fit"),
+        ({"alpha_pattern": ["q_proj"]}, "lora_alpha or alpha_pattern does not fit"),
+        ({"alpha_pattern": {"(": 1}}, "lora_alpha or alpha_pattern does not fit"),
     ],
 )
 def test_adapters_that_are_refused(
@@ -108,8 +125,58 @@ def test_adapters_that_are_refused(
 ) -> None:
     path, _ = _adapter(tmp_path / "adapter", base)
     _set(path, **changes)
-    with pytest.raises(CheckpointError, match=message):
+    with pytest.raises(CheckpointError, match=message) as caught:
         load_model(path)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("init", [True, False, None, "gaussian", "eva", "orthogonal"])
+def test_inits_that_leave_the_base_alone(tmp_path: Path, base: Path, init: object) -> None:
+    path, expected = _adapter(tmp_path / "adapter", base)
+    _set(path, init_lora_weights=init)
+    name = "model.encoder.layers.0.mlp.gate_up_proj.weight"
+    merged = load_model(path).model.state_dict()[name]
+    torch.testing.assert_close(merged, expected[name], rtol=1e-6, atol=1e-6)
+
+
+def test_local_base_with_a_revision(tmp_path: Path, base: Path) -> None:
+    """peft writes `revision` whatever the base is; a directory has none."""
+    path, _ = _adapter(tmp_path / "adapter", base)
+    _set(path, revision="main")
+    assert load_model(path).model.config == small_config()
+
+
+def test_adapter_that_is_its_own_base(tmp_path: Path, base: Path) -> None:
+    path, _ = _adapter(tmp_path / "adapter", base)
+    other = shutil.copytree(path, tmp_path / "other")
+    for name in (path, other):
+        _set(path, base_model_name_or_path=str(name))
+        _set(other, base_model_name_or_path=str(path))
+        with pytest.raises(CheckpointError, match=r"adapter_config\.json: the base .* is this"):
+            load_model(path)
+
+
+def test_pickled_adapter_on_the_hub(
+    tmp_path: Path, base: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, expected = _adapter(tmp_path / "adapter", base)
+    there = tmp_path / "hub"
+    there.mkdir()
+    torch.save(load_file(path / "adapter_model.safetensors"), there / "adapter_model.bin")
+    shutil.copy(path / "adapter_config.json", there)
+    here = tmp_path / "cache"
+
+    def fetch(repository: str, revision: str | None, allow_patterns: list[str]) -> str:
+        here.mkdir(exist_ok=True)
+        for file in there.iterdir():
+            if any(fnmatch(file.name, pattern) for pattern in allow_patterns):
+                shutil.copy(file, here)
+        return str(here)
+
+    monkeypatch.setattr("huggingface_hub.snapshot_download", fetch)
+    name = "model.encoder.layers.0.mlp.gate_up_proj.weight"
+    merged = load_model("someone/adapter").model.state_dict()[name]
+    torch.testing.assert_close(merged, expected[name], rtol=1e-6, atol=1e-6)
 
 
 def test_base_on_the_hub_of_a_revision_there(

@@ -9,7 +9,7 @@ import pytest
 import yaml
 from fake_audio import write_tone
 from helpers import small_model
-from tiny_run import SPEC, tiny_recipe
+from tiny_run import SPEC, tiny_recipe, write_corpus
 
 from dialoom.checkpoint import LoadedModel, ModelInfo, load_model
 from dialoom.checkpoint.card_facts import MAX_SAMPLES, CardFacts, facts_of
@@ -111,6 +111,26 @@ def test_corpus_is_found_from_where_the_run_was_started(
     (run_dir / "recipe.yaml").write_text(yaml.safe_dump(recipe))
     monkeypatch.chdir(tmp_path)
     assert facts_of("project/runs/a/checkpoints/last").languages == ("en",)
+
+
+def test_hours_of_another_corpus_are_not_told(
+    tmp_path: Path, run: tuple[Path, Recipe], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Under a relative name another corpus may stand where the conversion is started."""
+    project = tmp_path / "project"
+    run_dir = shutil.copytree(run[0], project / "runs" / "a", symlinks=True)
+    recipe = yaml.safe_load((run_dir / "recipe.yaml").read_text())
+    recipe["data"]["corpus"] = "corpus"
+    (run_dir / "recipe.yaml").write_text(yaml.safe_dump(recipe))
+    monkeypatch.chdir(tmp_path)
+    write_corpus(tmp_path / "corpus", num_clips=5)
+    source = "project/runs/a/checkpoints/last"
+    assert (facts_of(source).hours, facts_of(source).languages) == (None, ())
+    shutil.copytree(run[1].data.corpus, project / "corpus")
+    expected = json.loads((project / "corpus" / "corpus.json").read_text())["hours"]
+    assert facts_of(source).hours == expected
+    (run_dir / "checkpoints" / "last" / "training" / "state.pt").unlink()
+    assert facts_of(source).hours is None
 
 
 def test_last_samples_of_the_run(tmp_path: Path, run: tuple[Path, Recipe]) -> None:

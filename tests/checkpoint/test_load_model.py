@@ -231,3 +231,45 @@ def test_bare_weights_of_other_channels_need_their_config(tmp_path: Path) -> Non
     (tmp_path / "config.json").write_text(data, encoding="utf-8")
     model = load_model(tmp_path / "three.safetensors", revision="0626").model
     assert model.config == config
+
+
+@pytest.mark.filterwarnings("error")
+def test_pickles_of_the_format_before_zip(tmp_path: Path) -> None:
+    path = tmp_path / "old.pth"
+    state = to_nari_weights(small_model().state_dict(), small_config())
+    torch.save(state, path, _use_new_zipfile_serialization=False)
+    assert _same(load_model(path, revision="0626").model, small_model())
+    path.write_bytes(path.read_bytes()[:-100])
+    with pytest.raises(CheckpointError, match=r"old\.pth is damaged"):
+        load_model(path, revision="0626")
+    torch.save({"a": _Code()}, path, _use_new_zipfile_serialization=False)
+    with pytest.raises(CheckpointError, match="holds code besides tensors"):
+        load_model(path, revision="0626")
+
+
+@pytest.mark.parametrize("name", ["weights.pth", "weights.safetensors"])
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n", "git lfs pull"),
+        (b"\n<!DOCTYPE html>\n<html></html>", "is a web page, not weights"),
+        (b"<html lang=en>", "is a web page, not weights"),
+        (b"garbage " * 99, "is damaged"),
+        (b"", "is damaged"),
+    ],
+    ids=["lfs", "doctype", "html", "garbage", "empty"],
+)
+def test_what_stands_in_place_of_weights(
+    tmp_path: Path, name: str, content: bytes, message: str
+) -> None:
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(CheckpointError, match=message) as caught:
+        load_model(tmp_path / name, revision="0626")
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("prefix", ["module._orig_mod.", "_orig_mod.module.", "module.module."])
+def test_prefixes_before_prefixes(tmp_path: Path, prefix: str) -> None:
+    state = to_nari_weights(small_model().state_dict(), small_config())
+    torch.save({f"{prefix}{name}": t for name, t in state.items()}, tmp_path / "a.pth")
+    assert _same(load_model(tmp_path / "a.pth", revision="0626").model, small_model())

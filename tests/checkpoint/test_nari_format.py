@@ -149,7 +149,10 @@ def test_published_config_of_april() -> None:
         ("model", {"encoder": {}}, "no complete Dia configuration"),
         ("model", {"rope_min_timescale": 2}, "rope_min_timescale is 2, Dia has 1"),
         ("data", {"delay_pattern": [1, 2]}, "the first is 0"),
-        ("data", {"text_length": None}, "no complete Dia configuration"),
+        ("data", {"text_length": None}, "text_length is None, it must be a whole number"),
+        ("data", {"channels": 9, "delay_pattern": "0"}, "delay_pattern is '0', it must be a list"),
+        ("model", {"encoder": "x"}, "encoder is 'x', it must be an object"),
+        ("model", {"tgt_vocab_size": 2.5}, "tgt_vocab_size is 2.5, it must be a whole number"),
     ],
 )
 def test_april_configs_that_are_refused(

@@ -40,6 +40,11 @@ def _edit(path: Path, **changes: Any) -> None:
     path.write_text(json.dumps({**data, **changes}), encoding="utf-8")
 
 
+def _edit_section(path: Path, section: str, **changes: Any) -> None:
+    data = json.loads((path / "config.json").read_text(encoding="utf-8"))
+    _edit(path / "config.json", **{section: {**data[section], **changes}})
+
+
 @pytest.mark.parametrize("revision", list(Revision))
 def test_load_is_the_inverse_of_save(tmp_path: Path, revision: Revision) -> None:
     loaded = load_pretrained(_save(tmp_path / "model", revision))
@@ -201,6 +206,52 @@ DAMAGES = {
     "newer": (lambda p: _edit(p / "dialoom.json", format_version=2), "format_version is 2"),
     "tags": (lambda p: _edit(p / "dialoom.json", tags={"[a]": 65}), "belongs to text"),
     "codec": (lambda p: _edit(p / "dialoom.json", codec={"name": "x"}), "does not fit"),
+    "rate": (
+        lambda p: _edit(p / "dialoom.json", codec={**vars(SPEC), "sample_rate_hz": "x"}),
+        r"dialoom\.json: codec\.sample_rate_hz is 'x', it must be a whole number",
+    ),
+    "tag list": (lambda p: _edit(p / "dialoom.json", tags=[]), r"dialoom\.json: tags is \[\]"),
+    "no tags": (lambda p: _edit(p / "dialoom.json", tags=None), r"dialoom\.json: tags is None"),
+    "text for a byte": (
+        lambda p: _edit(p / "dialoom.json", tags={"[S1]": "1"}),
+        r"dialoom\.json: tags is .*the byte of each tag",
+    ),
+    "tags share": (
+        lambda p: _edit(p / "dialoom.json", tags={"[a]": 1, "[b]": 1}),
+        r"dialoom\.json: tags \[a\] and \[b\] share byte 1",
+    ),
+    "revision": (
+        lambda p: _edit(p / "dialoom.json", revision=[]),
+        r"dialoom\.json: revision '\[\]' is unknown",
+    ),
+    "hash": (
+        lambda p: _edit(p / "dialoom.json", recipe_hash=3),
+        r"dialoom\.json: recipe_hash is 3",
+    ),
+    "rope": (
+        lambda p: _edit_section(p, "decoder_config", rope_parameters="x"),
+        r"model/config\.json: rope_parameters is 'x', it must be an object",
+    ),
+    "negative width": (
+        lambda p: _edit_section(p, "decoder_config", hidden_size=-4),
+        r"model/config\.json: hidden_size is -4, it must be a whole number from 1 to",
+    ),
+    "text for a width": (
+        lambda p: _edit_section(p, "encoder_config", num_hidden_layers="x"),
+        r"model/config\.json: num_hidden_layers is 'x', it must be a whole number",
+    ),
+    "heads": (
+        lambda p: _edit_section(p, "decoder_config", num_key_value_heads=3),
+        r"model/config\.json: decoder: \d+ query heads cannot share 3",
+    ),
+    "epsilon": (
+        lambda p: _edit_section(p, "decoder_config", norm_eps="x"),
+        r"model/config\.json: norm_eps is 'x', it must be a number above 0",
+    ),
+    "no section": (
+        lambda p: _edit(p / "config.json", encoder_config="x"),
+        r"model/config\.json: encoder_config is 'x', it must be an object",
+    ),
 }
 
 
@@ -226,10 +277,9 @@ def test_failed_save_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
     old = _save(tmp_path / "model")
     monkeypatch.setattr("dialoom.checkpoint.pretrained.save_file", fill_disk)
-    with pytest.raises(OSError, match="No space"):
-        _save(tmp_path / "model")
-    with pytest.raises(OSError, match="No space"):
-        _save(tmp_path / "new")
+    for name in ("model", "new"):
+        with pytest.raises(CheckpointError, match=f"{name} cannot be written: free space .*No sp"):
+            _save(tmp_path / name)
     assert [path.name for path in tmp_path.iterdir()] == ["model"]
     assert load_pretrained(old).info == INFO
 

@@ -190,6 +190,24 @@ def test_probe_that_does_not_decide(tmp_path: Path) -> None:
         probe_revision(str(tmp_path / "bare.pth"), codes, TEXT)
 
 
+def test_probe_computes_in_float32(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """float16 holds these weights, and not the scores that attention makes of them."""
+    monkeypatch.setattr("dialoom.checkpoint.revision_probe.MIN_MARGIN", 0.0)
+    model = small_model()
+    with torch.no_grad():
+        for layer in model.decoder.layers:
+            layer.cross_attention.q_proj.weight.mul_(2000)
+            layer.cross_attention.k_proj.weight.mul_(2000)
+    codes = Codes(np.random.default_rng(0).integers(0, 1024, (20, 9)).astype(np.uint16))
+    half = to_nari_weights(model.half().state_dict(), small_config())
+    torch.save(half, tmp_path / "half.pth")
+    torch.save({name: tensor.float() for name, tensor in half.items()}, tmp_path / "wide.pth")
+    loaded, verdict = probe_revision(str(tmp_path / "half.pth"), codes, TEXT)
+    assert verdict == probe_revision(str(tmp_path / "wide.pth"), codes, TEXT)[1]
+    assert all(np.isfinite(loss) for loss in verdict.losses.values())
+    assert {parameter.dtype for parameter in loaded.model.parameters()} == {torch.float16}
+
+
 def test_auto_asks_no_clip_where_the_source_says_it(convert: Convert, model: Path) -> None:
     assert convert(model, "out", "--to", "nari", "--revision", "auto")[0] == 0
 
@@ -241,5 +259,6 @@ def test_full_disk_leaves_nothing(
     monkeypatch.setattr("dialoom.checkpoint.convert.save_file", fill_disk)
     status, said = convert(model, "out", "--to", "nari")
     assert status == 2
-    assert "out cannot be written ([Errno 28] No space left on device)" in said
+    assert "out cannot be written: free space on its disk" in said
+    assert "No space left on device" in said
     assert sorted(path.name for path in Path().iterdir()) == ["model"]

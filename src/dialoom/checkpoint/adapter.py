@@ -23,6 +23,17 @@ ADAPTER_WEIGHTS = "adapter_model.safetensors"
 _WEIGHTS = (ADAPTER_WEIGHTS, "adapter_model.bin")
 _PREFIX = "base_model.model."
 
+_INITS = (True, False, None, "gaussian", "eva", "orthogonal")
+"""Values of init_lora_weights that leave the base alone. The others (PiSSA, OLoRA, CorDA, LoftQ, …)
+take the adapter's beginning out of the base: on the base as published the sum is another model."""
+
+_BEYOND_LORA = (
+    "use_dora", "use_qalora", "use_bdlora", "lora_bias", "layer_replication", "target_parameters",
+    "trainable_token_indices", "alora_invocation_tokens", "arrow_config", "kasa_config",
+    "monteclora_config",
+)  # fmt: skip
+"""Fields of adapter_config.json that, when set, make an adapter more than W + scale · B · A."""
+
 
 @dataclass(frozen=True)
 class Adapter:
@@ -49,22 +60,48 @@ def read_adapter(directory: Path) -> Adapter:
     """
     config = read_json(directory / ADAPTER_CONFIG)
     base = config.get("base_model_name_or_path")
-    if not base:
+    if not base or not isinstance(base, str):
         raise CheckpointError(
             f"{directory}: {ADAPTER_CONFIG} names no base model: write it into "
             "base_model_name_or_path"
         )
-    if config.get("peft_type") != "LORA" or config.get("use_dora"):
-        kind = "DORA" if config.get("use_dora") else config.get("peft_type")
-        raise CheckpointError(
-            f"{directory}: an adapter of type {kind!r}; only LORA can be merged here: merge it "
-            "with peft and give the merged model"
-        )
-    if config.get("revision"):  # of the base, on the Hub
-        base = f"{base}@{config['revision']}"
+    _refuse_other_kinds(config, directory)
+    _refuse_malformed(config, directory)
+    if config.get("revision") and "@" not in base and not Path(base).expanduser().exists():
+        base = f"{base}@{config['revision']}"  # of the base, on the Hub
     present = [directory / name for name in _WEIGHTS if (directory / name).exists()]
     weights = open_weights(present[0] if present else directory / _WEIGHTS[0])
-    return Adapter(directory, str(base), config, weights)
+    return Adapter(directory, base, config, weights)
+
+
+def _refuse_other_kinds(config: Mapping[str, Any], directory: Path) -> None:
+    init = config.get("init_lora_weights")
+    beyond = [name for name in _BEYOND_LORA if config.get(name)]
+    if config.get("peft_type") != "LORA":
+        kind = f"of type {config.get('peft_type')!r}"
+    elif beyond:
+        kind = f"with {beyond[0]}"
+    elif not isinstance(init, bool | str | None) or init not in _INITS:
+        kind = f"with init_lora_weights {init!r}, which also changes the base"
+    else:
+        return
+    raise CheckpointError(
+        f"{directory}: an adapter {kind}; only plain LORA can be merged here: merge it with peft "
+        "and give the merged model"
+    )
+
+
+def _refuse_malformed(config: Mapping[str, Any], directory: Path) -> None:
+    try:
+        float(config.get("lora_alpha", 8))
+        for pattern, value in (config.get("alpha_pattern") or {}).items():
+            re.compile(pattern)
+            float(value)
+    except (TypeError, ValueError, AttributeError, re.error) as error:
+        raise CheckpointError(
+            f"{directory / ADAPTER_CONFIG}: lora_alpha or alpha_pattern does not fit ({error}): "
+            "they are a number, and numbers by module"
+        ) from None
 
 
 def refuse_half_pairs(adapter: Adapter) -> None:

@@ -2,7 +2,6 @@
 
 from pathlib import Path
 
-from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import Tensor
 
@@ -33,7 +32,8 @@ def export_adapter(
         facts: what is known of where it comes from, for its card.
 
     Raises:
-        CheckpointError: `out` exists, or `source` is no LoRA adapter, or is damaged.
+        CheckpointError: `out` exists or cannot be written, or `source` is no LoRA adapter, or is
+            damaged.
     """
     if out.exists():
         raise CheckpointError(f"{out} exists already: give a new directory")
@@ -41,15 +41,10 @@ def export_adapter(
     tensors = {name: _converted(name, adapter, dtype) for name in adapter.weights}
     types = sorted({str(tensor.dtype).removeprefix("torch.") for tensor in tensors.values()})
     facts = facts or CardFacts(base=adapter.base)
-    try:
-        with atomic_directory(out) as temporary:
-            write_json(temporary / ADAPTER_CONFIG, dict(adapter.config))
-            save_file(tensors, temporary / ADAPTER_WEIGHTS, metadata={"format": "pt"})
-            write_adapter_card(temporary, adapter, facts, name=out.name, dtype=", ".join(types))
-    except (OSError, SafetensorError) as error:
-        raise CheckpointError(
-            f"{out} cannot be written ({error}): nothing was left there"
-        ) from None
+    with atomic_directory(out) as temporary:
+        write_json(temporary / ADAPTER_CONFIG, dict(adapter.config))
+        save_file(tensors, temporary / ADAPTER_WEIGHTS, metadata={"format": "pt"})
+        write_adapter_card(temporary, adapter, facts, name=out.name, dtype=", ".join(types))
 
 
 def _open(source: str) -> Adapter:

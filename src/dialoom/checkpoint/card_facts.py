@@ -10,8 +10,10 @@ from typing import Any
 import yaml
 
 from dialoom.checkpoint.adapter import ADAPTER_CONFIG
+from dialoom.checkpoint.run_store import corpus_fingerprint
 from dialoom.checkpoint.store import read_json
-from dialoom.errors import CheckpointError, DataError
+from dialoom.data import Corpus
+from dialoom.errors import DataError
 from dialoom.observe import METRICS_FILE, RunMetrics, SampleRecord, ValidRecord, read_metrics
 
 MAX_SAMPLES = 3
@@ -57,15 +59,15 @@ def facts_of(source: str, *, licence: str | None = None) -> CardFacts:
     recipe = _recipe(run_dir) if step is not None else _NOTHING
     if step is None or not recipe:
         return CardFacts(base=_base(source), licence=licence)
-    corpus = _corpus_info(recipe, run_dir)
+    corpus = _corpus(recipe, run_dir, corpus_fingerprint(checkpoint))
     metrics = _metrics(run_dir)
     passes = [record for record in metrics.valid if record.step <= int(step[1])]
     spoken = [record for record in metrics.samples if 0 < record.step <= int(step[1])]
     last = [r for r in spoken if r.step == spoken[-1].step and (run_dir / r.audio_path).is_file()]
     return CardFacts(
         base=_section(recipe, "model").get("base"),
-        hours=corpus.get("hours"),
-        languages=tuple(corpus.get("languages", ())),
+        hours=None if corpus is None else corpus.info.hours,
+        languages=() if corpus is None else corpus.info.languages,
         licence=licence,
         training=_section(recipe, "train"),
         losses=tuple(dict.fromkeys((passes[0], passes[-1]))) if passes else (),
@@ -104,12 +106,20 @@ def _metrics(run_dir: Path) -> RunMetrics:
         return RunMetrics()
 
 
-def _corpus_info(recipe: Mapping[str, Any], run_dir: Path) -> Mapping[str, Any]:
-    """A recipe names its corpus from the directory that the training was started in."""
+def _corpus(recipe: Mapping[str, Any], run_dir: Path, fingerprint: str | None) -> Corpus | None:
+    """A recipe names its corpus from the directory that the training was started in.
+
+    That is not known here, so another corpus may stand under the name: only that of the checkpoint
+    is believed.
+    """
     name = _section(recipe, "data").get("corpus")
-    for start in (Path(), *run_dir.parents) if name else ():
+    if not name or fingerprint is None:
+        return None
+    for path in dict.fromkeys(start / str(name) for start in (Path(), *run_dir.parents)):
         try:
-            return read_json(start / str(name) / "corpus.json")
-        except CheckpointError:
+            corpus = Corpus.open(path)
+        except (DataError, OSError):
             continue
-    return _NOTHING
+        if corpus.fingerprint == fingerprint:
+            return corpus
+    return None

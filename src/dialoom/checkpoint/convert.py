@@ -6,7 +6,6 @@ from pathlib import Path
 from types import MappingProxyType
 
 import torch
-from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import Tensor
 
@@ -66,26 +65,21 @@ def export_model(
         on_stage: told what begins.
 
     Raises:
-        CheckpointError: `out` exists, or the format cannot hold this model.
+        CheckpointError: `out` exists or cannot be written, or the format cannot hold this model.
     """
     model = loaded.model
     _refuse(model, out, to)
     if dtype is not None:
         on_stage(f"to {dtype}")
         _cast(model, dtype)
-    try:
-        with atomic_directory(out) as temporary:
-            if to is Format.NARI:
-                _write_nari(loaded, temporary, on_stage)
-            else:
-                on_stage(f"writing {_size(model)}")
-                write_model_files(model, loaded.info, temporary)
-            write_card(temporary, loaded, facts or CardFacts(), name=out.name, to=to)
-            on_stage("to disk")
-    except (OSError, SafetensorError) as error:
-        raise CheckpointError(
-            f"{out} cannot be written ({error}): nothing was left there"
-        ) from None
+    with atomic_directory(out) as temporary:
+        if to is Format.NARI:
+            _write_nari(loaded, temporary, on_stage)
+        else:
+            on_stage(f"writing {_size(model)}")
+            write_model_files(model, loaded.info, temporary)
+        write_card(temporary, loaded, facts or CardFacts(), name=out.name, to=to)
+        on_stage("to disk")
 
 
 def _refuse(model: DiaModel, out: Path, to: Format) -> None:

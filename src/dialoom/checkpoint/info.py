@@ -1,10 +1,10 @@
 """dialoom.json: what a model must say of itself that transformers' config.json has no place for."""
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 from dialoom.codec.base import CodecSpec
-from dialoom.errors import CheckpointError, RevisionMissing
+from dialoom.errors import CheckpointError, RevisionMissing, TextError
 from dialoom.model import Revision
 from dialoom.text import TagTable
 
@@ -50,12 +50,43 @@ def from_json(data: dict[str, Any], where: str) -> tuple[ModelInfo, Revision]:
         )
     if data.get("revision") is None:
         raise RevisionMissing(missing_revision(where))
+    recipe_hash = data.get("recipe_hash")
+    if not isinstance(recipe_hash, str | None):
+        raise CheckpointError(f"{where}: recipe_hash is {recipe_hash!r}, it is text or null")
     try:
-        codec = None if data.get("codec") is None else CodecSpec(**data["codec"])
-        info = ModelInfo(TagTable(data["tags"]), codec, data.get("recipe_hash"))
-    except (KeyError, TypeError) as error:
-        raise CheckpointError(f"{where}: the field {error} is missing or does not fit") from None
-    return info, Revision.parse(data["revision"])
+        revision = Revision.parse(str(data["revision"]))
+    except CheckpointError as error:
+        raise CheckpointError(f"{where}: {error}") from None
+    return ModelInfo(_tags(data, where), _codec(data.get("codec"), where), recipe_hash), revision
+
+
+def _tags(data: dict[str, Any], where: str) -> TagTable:
+    tags = data.get("tags")
+    if not isinstance(tags, dict) or any(type(byte) is not int for byte in tags.values()):
+        raise CheckpointError(
+            f"{where}: tags is {tags!r}, it must say the byte of each tag: an object of whole "
+            "numbers"
+        )
+    try:
+        return TagTable(tags)
+    except TextError as error:
+        raise CheckpointError(f"{where}: {error}") from None
+
+
+def _codec(data: object, where: str) -> CodecSpec | None:
+    if data is None:
+        return None
+    names = {known.name for known in fields(CodecSpec)}
+    if not isinstance(data, dict) or data.keys() != names:
+        raise CheckpointError(
+            f"{where}: codec does not fit: it must be null or have {', '.join(sorted(names))}"
+        )
+    for known in fields(CodecSpec):
+        value = data[known.name]
+        if type(value) is not known.type or (known.type is int and value < 1):
+            rule = "a whole number of at least 1" if known.type is int else "text"
+            raise CheckpointError(f"{where}: codec.{known.name} is {value!r}, it must be {rule}")
+    return CodecSpec(**data)
 
 
 def missing_revision(where: str) -> str:

@@ -50,12 +50,23 @@ def load_model(source: str | Path, *, revision: Revision | str | None = None) ->
         CheckpointError: it cannot be found, is damaged, or does not say what it is.
     """
     asked = None if revision is None else Revision.parse(str(revision))
-    path = locate(source)
+    return _load(locate(source), asked, adapters=())
+
+
+def _load(path: Path, asked: Revision | None, *, adapters: tuple[Path, ...]) -> LoadedModel:
+    """The model at a place, which the given adapters stand on."""
     if path.is_file():
         return _load_file(path, asked)
     if (path / ADAPTER_CONFIG).exists():
         adapter = read_adapter(path)
-        base = load_model(adapter.base, revision=asked)
+        adapters = (*adapters, path.resolve())
+        place = locate(adapter.base)
+        if place.resolve() in adapters:
+            raise CheckpointError(
+                f"{path / ADAPTER_CONFIG}: the base {adapter.base} is this adapter, or one on it: "
+                "write the model that it was trained on into base_model_name_or_path"
+            )
+        base = _load(place, asked, adapters=adapters)
         merge_adapter(base.model, adapter)
         return base
     return load_pretrained(path, revision=asked)
@@ -82,7 +93,7 @@ def load_pretrained(directory: Path, *, revision: Revision | None = None) -> Loa
             f"{directory} says that it is of revision {said}, you say {revision}: leave "
             "--revision out"
         )
-    config = _read_config(data, said or revision or Revision.JUNE_2025)
+    config = _read_config(directory / CONFIG_FILE, said or revision or Revision.JUNE_2025)
     weights = open_weights(find_weights(directory, config.revision))
     return LoadedModel(build_model(config, weights, where=str(directory)), info)
 
@@ -149,16 +160,20 @@ def _load_file(path: Path, revision: Revision | None) -> LoadedModel:
         raise RevisionMissing(missing_revision(str(path)))
     config_path = path.with_name(CONFIG_FILE)
     if config_path.exists():
-        config = _read_config(read_json(config_path), revision)
+        config = _read_config(config_path, revision)
     else:
         config = infer_config(weights.shapes, revision, where=str(path))
     return LoadedModel(build_model(config, weights, where=str(path)), ModelInfo())
 
 
-def _read_config(data: dict[str, Any], revision: Revision) -> DiaConfig:
-    if is_april_schema(data):
-        return from_april_config(data, revision=revision)
-    return config_from_json(data, revision=revision)
+def _read_config(path: Path, revision: Revision) -> DiaConfig:
+    data = read_json(path)
+    read = from_april_config if is_april_schema(data) else config_from_json
+    try:
+        return read(data, revision=revision)
+    except CheckpointError as error:
+        separator = "" if str(error).startswith(CONFIG_FILE) else ": "
+        raise CheckpointError(f"{path}{separator}{str(error).removeprefix(CONFIG_FILE)}") from None
 
 
 def _read_info(directory: Path, config: dict[str, Any]) -> tuple[ModelInfo, Revision | None]:

@@ -55,7 +55,7 @@ def _fetch(repository: str, hub_revision: str | None) -> Path:
     try:
         directory = fetch("*.json", "*.safetensors")
         if not any(directory.glob("*.safetensors")):
-            directory = fetch("*.json", "*.pth")
+            directory = fetch("*.json", "adapter_model.bin", "*.pth")
     except (HfHubHTTPError, HFValidationError, OSError) as error:
         raise CheckpointError(
             f"no model at {repository}, and the Hub did not give it ({type(error).__name__}): "

@@ -6,7 +6,13 @@ one has transformers' sections and came with the weights of 0626.
 
 from typing import Any
 
-from dialoom.checkpoint.transformers_config import to_transformers_config
+from dialoom.checkpoint.transformers_config import (
+    count,
+    delay_pattern,
+    positive,
+    section,
+    to_transformers_config,
+)
 from dialoom.errors import CheckpointError
 from dialoom.model import DecoderConfig, DiaConfig, EncoderConfig, Revision
 from dialoom.sequence import TokenLayout
@@ -31,9 +37,9 @@ def to_nari_config(config: DiaConfig) -> dict[str, Any]:
         return _to_april(config)
     layout = config.layout
     data = to_transformers_config(config)
-    for section in ("encoder_config", "decoder_config"):
-        rope = data[section].pop("rope_parameters")
-        data[section] |= {"rope_theta": rope["rope_theta"], "rope_scaling": None}
+    for part in ("encoder_config", "decoder_config"):
+        rope = data[part].pop("rope_parameters")
+        data[part] |= {"rope_theta": rope["rope_theta"], "rope_scaling": None}
     return data | {
         "bos_token_id": layout.bos_id,
         "eos_token_id": layout.eos_id,
@@ -94,26 +100,27 @@ def from_april_config(data: dict[str, Any], *, revision: Revision) -> DiaConfig:
         CheckpointError: a field is missing or no number.
     """
     try:
-        model, lengths = data["model"], data["data"]
-        if float(model.get("rope_min_timescale", 1)) != 1:
+        model, lengths = section(data, "model"), section(data, "data")
+        if positive(model, "rope_min_timescale", 1) != 1:
             raise CheckpointError(
                 f"config.json: rope_min_timescale is {model['rope_min_timescale']}, Dia has 1"
             )
-        eos_id = int(lengths.get("audio_eos_value", 1024))
+        delays = delay_pattern(lengths.get("delay_pattern", list(TokenLayout().delay_pattern)))
+        eos_id = count(lengths, "audio_eos_value", 1024)
         return DiaConfig(
             encoder=_april_encoder(model, lengths),
-            decoder=_april_decoder(model["decoder"], lengths),
+            decoder=_april_decoder(section(model, "decoder"), lengths),
             layout=TokenLayout(
-                delay_pattern=tuple(lengths.get("delay_pattern", TokenLayout().delay_pattern)),
+                delay_pattern=delays,
                 codebook_size=eos_id,
                 eos_id=eos_id,
-                pad_id=int(lengths.get("audio_pad_value", 1025)),
-                bos_id=int(lengths.get("audio_bos_value", 1026)),
-                vocab_size=int(model.get("tgt_vocab_size", 1028)),
+                pad_id=count(lengths, "audio_pad_value", 1025),
+                bos_id=count(lengths, "audio_bos_value", 1026),
+                vocab_size=count(model, "tgt_vocab_size", 1028),
             ),
             revision=revision,
-            norm_eps=float(model.get("normalization_layer_epsilon", 1e-5)),
-            rope_theta=float(model.get("rope_max_timescale", 10_000)),
+            norm_eps=positive(model, "normalization_layer_epsilon", 1e-5),
+            rope_theta=positive(model, "rope_max_timescale", 10_000),
         )
     except (KeyError, TypeError, AttributeError) as error:
         raise CheckpointError(f"config.json is no complete Dia configuration: {error}") from None
@@ -122,36 +129,36 @@ def from_april_config(data: dict[str, Any], *, revision: Revision) -> DiaConfig:
 
 
 def _april_encoder(model: dict[str, Any], lengths: dict[str, Any]) -> EncoderConfig:
-    encoder = model["encoder"]
+    encoder = section(model, "encoder")
     return EncoderConfig(
-        num_hidden_layers=int(encoder["n_layer"]),
-        hidden_size=int(encoder["n_embd"]),
-        num_attention_heads=int(encoder["n_head"]),
-        num_key_value_heads=int(encoder["n_head"]),
-        head_dim=int(encoder["head_dim"]),
-        intermediate_size=int(encoder["n_hidden"]),
-        max_position_embeddings=_rounded(lengths["text_length"]),
-        vocab_size=int(model.get("src_vocab_size", 128)),
+        num_hidden_layers=count(encoder, "n_layer"),
+        hidden_size=count(encoder, "n_embd"),
+        num_attention_heads=count(encoder, "n_head"),
+        num_key_value_heads=count(encoder, "n_head"),
+        head_dim=count(encoder, "head_dim"),
+        intermediate_size=count(encoder, "n_hidden"),
+        max_position_embeddings=_rounded(count(lengths, "text_length")),
+        vocab_size=count(model, "src_vocab_size", 128),
     )
 
 
 def _april_decoder(decoder: dict[str, Any], lengths: dict[str, Any]) -> DecoderConfig:
     return DecoderConfig(
-        num_hidden_layers=int(decoder["n_layer"]),
-        hidden_size=int(decoder["n_embd"]),
-        num_attention_heads=int(decoder["gqa_query_heads"]),
-        num_key_value_heads=int(decoder["kv_heads"]),
-        head_dim=int(decoder["gqa_head_dim"]),
-        cross_num_attention_heads=int(decoder["cross_query_heads"]),
-        cross_num_key_value_heads=int(decoder["cross_query_heads"]),
-        cross_head_dim=int(decoder["cross_head_dim"]),
-        intermediate_size=int(decoder["n_hidden"]),
-        max_position_embeddings=_rounded(lengths["audio_length"]),
+        num_hidden_layers=count(decoder, "n_layer"),
+        hidden_size=count(decoder, "n_embd"),
+        num_attention_heads=count(decoder, "gqa_query_heads"),
+        num_key_value_heads=count(decoder, "kv_heads"),
+        head_dim=count(decoder, "gqa_head_dim"),
+        cross_num_attention_heads=count(decoder, "cross_query_heads"),
+        cross_num_key_value_heads=count(decoder, "cross_query_heads"),
+        cross_head_dim=count(decoder, "cross_head_dim"),
+        intermediate_size=count(decoder, "n_hidden"),
+        max_position_embeddings=_rounded(count(lengths, "audio_length")),
     )
 
 
 def _rounded(length: int) -> int:
-    return -(-int(length) // _LENGTH_MULTIPLE) * _LENGTH_MULTIPLE
+    return -(-length // _LENGTH_MULTIPLE) * _LENGTH_MULTIPLE
 
 
 def _refuse_unspeakable(config: DiaConfig) -> None:

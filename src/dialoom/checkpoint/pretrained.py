@@ -43,7 +43,11 @@ class LoadedModel:
 
 
 def save_pretrained(model: DiaModel, info: ModelInfo, directory: Path) -> None:
-    """Writes the whole directory atomically."""
+    """Writes the whole directory atomically.
+
+    Raises:
+        CheckpointError: it cannot be written; nothing is left there.
+    """
     with atomic_directory(directory) as temporary:
         write_model_files(model, info, temporary)
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import torch
+from torch import Tensor
 
 from dialoom.checkpoint.load import load_model, load_weights
 from dialoom.checkpoint.pretrained import LoadedModel
@@ -14,7 +15,7 @@ from dialoom.codec import Codes
 from dialoom.data import Batch, Clip, collate
 from dialoom.errors import CheckpointError
 from dialoom.loss import channel_loss
-from dialoom.model import DiaModel, Revision
+from dialoom.model import DiaConfig, DiaModel, Revision
 from dialoom.text import prepare_text
 
 MIN_MARGIN = 0.1
@@ -53,8 +54,10 @@ def probe_revision(source: str, codes: Codes, text: str) -> tuple[LoadedModel, R
     """
     loaded = load_model(source, revision=Revision.JUNE_2025)
     batch = _batch(loaded, codes, text)
-    candidates = {revision: _as_revision(loaded.model, revision) for revision in Revision}
-    losses = {revision: _loss(model, batch) for revision, model in candidates.items()}
+    state = loaded.model.state_dict()
+    wide = {name: tensor.float() for name, tensor in state.items()}  # attention overflows float16
+    config = loaded.model.config
+    losses = {revision: _loss(_as_revision(config, wide, revision), batch) for revision in Revision}
     best, other = sorted(losses, key=lambda revision: losses[revision])
     verdict = RevisionVerdict(losses, best, losses[other] - losses[best])
     if not verdict.margin >= MIN_MARGIN:
@@ -63,7 +66,7 @@ def probe_revision(source: str, codes: Codes, text: str) -> tuple[LoadedModel, R
             f"{source}: the clip does not tell the revision (loss {told}): take a clip with its "
             "exact transcript and the model's codec, or ask the author and give --revision"
         )
-    return LoadedModel(candidates[best], loaded.info), verdict
+    return LoadedModel(_as_revision(config, state, best), loaded.info), verdict
 
 
 def _batch(loaded: LoadedModel, codes: Codes, text: str) -> Batch:
@@ -79,11 +82,11 @@ def _batch(loaded: LoadedModel, codes: Codes, text: str) -> Batch:
     )
 
 
-def _as_revision(model: DiaModel, revision: Revision) -> DiaModel:
+def _as_revision(config: DiaConfig, state: Mapping[str, Tensor], revision: Revision) -> DiaModel:
     """The same tensors under the mathematics of a revision."""
     with torch.device("meta"):
-        other = DiaModel(replace(model.config, revision=revision))
-    load_weights(other, model.state_dict(), where="probe")
+        other = DiaModel(replace(config, revision=revision))
+    load_weights(other, state, where="probe")
     return other.eval()
 
 

@@ -30,7 +30,11 @@ class RunStore:
     def save(
         self, model: DiaModel, training_state: dict[str, Any], step: int, *, is_best: bool
     ) -> Path:
-        """Writes a whole checkpoint, moves the links, and removes what need not be kept."""
+        """Writes a whole checkpoint, moves the links, and removes what need not be kept.
+
+        Raises:
+            CheckpointError: it cannot be written; the checkpoints before it are as they were.
+        """
         name = f"step_{step:08d}"
         with atomic_directory(self.directory / name) as temporary:
             write_model_files(model, self._info, temporary)
@@ -52,10 +56,15 @@ class RunStore:
 
 
 def last_checkpoint(run_dir: Path) -> Path | None:
-    """The newest whole checkpoint of a run, whatever the link `last` says; None without any."""
+    """The newest whole checkpoint of a run, whatever the link `last` says; None without any.
+
+    What a killed writer left is put in order first: between its two renames a whole checkpoint
+    stands under another name. So no other process may be writing to the run.
+    """
     directory = run_dir / "checkpoints"
     if not directory.is_dir():
         return None
+    sweep(directory)
     steps = sorted(path for path in directory.iterdir() if _STEP_NAME.fullmatch(path.name))
     return steps[-1] if steps else None
 
@@ -66,9 +75,25 @@ def load_training_state(checkpoint: Path) -> dict[str, Any]:
     Raises:
         CheckpointError: it is missing or damaged.
     """
+    return _read_state(checkpoint, mmap=False)
+
+
+def corpus_fingerprint(checkpoint: Path) -> str | None:
+    """Of the corpus that a checkpoint was trained on; None where its training state is gone.
+
+    The moments of the optimizer are mapped, not read.
+    """
+    try:
+        found = _read_state(checkpoint, mmap=True).get("corpus")
+    except CheckpointError:  # the model is whole without it
+        return None
+    return found if isinstance(found, str) else None
+
+
+def _read_state(checkpoint: Path, *, mmap: bool) -> dict[str, Any]:
     path = checkpoint / _STATE
     try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
+        state = torch.load(path, map_location="cpu", weights_only=True, mmap=mmap)
     except FileNotFoundError:
         raise CheckpointError(
             f"{checkpoint} holds a model without its training state: it can be fine-tuned from "

@@ -8,7 +8,30 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from safetensors import SafetensorError
+
 from dialoom.errors import CheckpointError
+
+_TORCH_WRITER = ("inline_container", "PyTorchStreamWriter", "PytorchStreamWriter")
+"""What torch.save names in the RuntimeError that stands for a failed write."""
+
+
+@contextmanager
+def refuse_failed_writes(path: Path) -> Iterator[None]:
+    """Turns every form that a full or forbidden disk has into one line about `path`.
+
+    Raises:
+        CheckpointError: the block could not write.
+    """
+    try:
+        yield
+    except (OSError, SafetensorError, RuntimeError) as error:
+        reason = (str(error) or type(error).__name__).splitlines()[0]
+        if isinstance(error, RuntimeError) and not any(name in reason for name in _TORCH_WRITER):
+            raise
+        raise CheckpointError(
+            f"{path} cannot be written: free space on its disk, or take another place ({reason})"
+        ) from None
 
 
 @contextmanager
@@ -17,19 +40,23 @@ def atomic_directory(path: Path) -> Iterator[Path]:
 
     Everything in it is synced to disk before the rename. An existing `path` is replaced. If the
     block fails, nothing is left behind.
+
+    Raises:
+        CheckpointError: the disk is full or does not let anything be written.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    shutil.rmtree(temporary, ignore_errors=True)
-    temporary.mkdir()
-    try:
-        yield temporary
-        _sync_tree(temporary)
-        _replace_directory(temporary, path)
-    except BaseException:
+    with refuse_failed_writes(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
         shutil.rmtree(temporary, ignore_errors=True)
-        raise
-    _sync(path.parent)
+        temporary.mkdir()
+        try:
+            yield temporary
+            _sync_tree(temporary)
+            _replace_directory(temporary, path)
+        except BaseException:
+            shutil.rmtree(temporary, ignore_errors=True)
+            raise
+        _sync(path.parent)
 
 
 def sweep(directory: Path) -> None:
@@ -63,6 +90,8 @@ def read_json(path: Path) -> dict[str, Any]:
         data = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise CheckpointError(f"{path} is missing") from None
+    except OSError as error:
+        raise CheckpointError(f"{path} cannot be read ({error})") from None
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise CheckpointError(f"{path} is no valid JSON ({error}): is it half-written?") from None
     if not isinstance(data, dict):
@@ -71,11 +100,16 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 def replace_link(link: Path, target: str) -> None:
-    """Points a symbolic link at a sibling, in one step."""
+    """Points a symbolic link at a sibling, in one step.
+
+    Raises:
+        CheckpointError: the disk is full or does not let anything be written.
+    """
     temporary = link.with_name(f".{link.name}.{os.getpid()}.tmp")
-    temporary.unlink(missing_ok=True)
-    temporary.symlink_to(target)
-    temporary.replace(link)
+    with refuse_failed_writes(link):
+        temporary.unlink(missing_ok=True)
+        temporary.symlink_to(target)
+        temporary.replace(link)
 
 
 def _replace_directory(source: Path, target: Path) -> None:
@@ -85,7 +119,11 @@ def _replace_directory(source: Path, target: Path) -> None:
         return
     retired = target.with_name(f".{target.name}.{os.getpid()}.old")
     target.rename(retired)
-    source.rename(target)
+    try:
+        source.rename(target)
+    except OSError:
+        retired.rename(target)
+        raise
     shutil.rmtree(retired)
 
 

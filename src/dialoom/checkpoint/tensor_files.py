@@ -5,6 +5,9 @@ needs no more memory than the result and one tensor.
 """
 
 import pickle
+import struct
+import warnings
+import zipfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -21,13 +24,20 @@ Shapes = Mapping[str, tuple[int, ...]]
 SHARD_INDEX = ".index.json"
 """Behind the name of the weights file: where sharded weights say which tensor is in which file."""
 
-_PREFIXES = ("_orig_mod.", "module.")
-"""What torch.compile and DataParallel put in front of every name."""
+_PREFIXES = ("_orig_mod.", "module.", "_forward_module.")
+"""What torch.compile, DataParallel and Lightning put in front of every name, also one before the
+other."""
 
 _WRAPPERS = ("state_dict", "model_state_dict", "model")
 """Keys under which trainers put the weights beside other things."""
 
 _MAPPED_BYTES = 256 * 2**20
+
+_DAMAGE = (
+    RuntimeError, EOFError, ValueError, OSError, LookupError, TypeError, AttributeError,
+    AssertionError, MemoryError, struct.error,
+)  # fmt: skip
+"""What torch raises over bytes that it did not write."""
 
 
 class WeightsFile(Mapping[str, Tensor]):
@@ -70,8 +80,8 @@ class SafetensorsFile(WeightsFile):
         names = read_json(index).get("weight_map")
         if not isinstance(names, dict) or not names:
             raise CheckpointError(f"{index} has no weight_map: it says of no tensor where it is")
-        for name in set(names.values()):
-            if Path(str(name)).name != name:
+        for name in names.values():
+            if not isinstance(name, str) or Path(name).name != name:
                 raise CheckpointError(f"{index} names the file {name!r}, which is not beside it")
         return cls({tensor: index.parent / name for tensor, name in names.items()})
 
@@ -86,6 +96,7 @@ class PickledFile(WeightsFile):
 
     def __init__(self, path: Path) -> None:
         self._path = path
+        self._is_mapped = zipfile.is_zipfile(path)  # else torch's format before 1.6: read whole
         self._tensors = self._read()
         self._given_bytes = 0
         super().__init__({name: tuple(tensor.shape) for name, tensor in self._tensors.items()})
@@ -93,22 +104,26 @@ class PickledFile(WeightsFile):
     def __getitem__(self, name: str) -> Tensor:
         tensor = self._tensors[name]
         self._given_bytes += tensor.nbytes
-        if self._given_bytes > _MAPPED_BYTES:  # a new mapping: pages of the old one are let go
+        if self._is_mapped and self._given_bytes > _MAPPED_BYTES:
+            # A new mapping: pages of the old one are let go.
             self._tensors, self._given_bytes = self._read(), 0
         return tensor
 
     def _read(self) -> dict[str, Tensor]:
         path = self._path
         try:
-            data = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
-        except pickle.UnpicklingError:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # torch's, of a pickle that it then refuses
+                data = torch.load(path, map_location="cpu", weights_only=True, mmap=self._is_mapped)
+        except pickle.UnpicklingError as error:
+            if "Unsupported operand" in str(error):
+                raise _damaged(path, "no pickle of torch") from None
             raise CheckpointError(
                 f"{path} holds code besides tensors, which could do anything on this machine: it "
                 "is not read; ask its author for a .safetensors"
             ) from None
-        except (RuntimeError, EOFError, ValueError, OSError, KeyError) as error:
-            reason = str(error).splitlines()[0]
-            raise CheckpointError(f"{path} is damaged ({reason}): copy it again") from None
+        except _DAMAGE as error:
+            raise _damaged(path, error) from None
         return _tensors_of(data, path)
 
 
@@ -158,7 +173,27 @@ def _open(path: Path) -> Any:
     except FileNotFoundError:
         raise CheckpointError(f"{path} is missing: the model is not whole, copy it again") from None
     except (SafetensorError, OSError) as error:
-        raise CheckpointError(f"{path} is damaged ({error}): copy it again") from None
+        raise _damaged(path, error) from None
+
+
+def _damaged(path: Path, error: object) -> CheckpointError:
+    """What to say of a file that cannot be read: often it is something else than weights."""
+    try:
+        with path.open("rb") as file:
+            head = file.read(256).lstrip().lower()
+    except OSError as failed:
+        return CheckpointError(f"{path} cannot be read ({failed})")
+    if head.startswith(b"version https://git-lfs"):
+        return CheckpointError(
+            f"{path} is a pointer of Git LFS, not the file that it stands for: run `git lfs pull`"
+        )
+    if head.startswith((b"<!doctype html", b"<html")):
+        return CheckpointError(
+            f"{path} is a web page, not weights: download the file itself, on the Hub by its link "
+            "with /resolve/ in place of /blob/"
+        )
+    reason = (str(error) or type(error).__name__).splitlines()[0]
+    return CheckpointError(f"{path} is damaged ({reason}): copy it again")
 
 
 def _tensors_of(data: object, path: Path) -> dict[str, Tensor]:
@@ -167,9 +202,9 @@ def _tensors_of(data: object, path: Path) -> dict[str, Tensor]:
         data = wrapped[0] if wrapped else data
     if not (isinstance(data, dict) and data and all(map(torch.is_tensor, data.values()))):
         raise CheckpointError(f"{path} holds no dictionary of tensors: these are no weights")
-    for prefix in _PREFIXES:
-        if all(str(name).startswith(prefix) for name in data):
-            data = {str(name).removeprefix(prefix): tensor for name, tensor in data.items()}
+    data = {str(name): tensor for name, tensor in data.items()}
+    while found := [p for p in _PREFIXES if all(name.startswith(p) for name in data)]:
+        data = {name.removeprefix(found[0]): tensor for name, tensor in data.items()}
     return data
 
 

@@ -1,5 +1,6 @@
 """config.json: our DiaConfig ↔ transformers' dictionary. Pure functions, inverse to each other."""
 
+import math
 from dataclasses import asdict, fields
 from typing import Any
 
@@ -8,6 +9,9 @@ from dialoom.model import DecoderConfig, DiaConfig, EncoderConfig, Revision
 from dialoom.sequence import TokenLayout
 
 ARCHITECTURE = "DiaForConditionalGeneration"
+
+MAX_COUNT = 2**20
+"""Far beyond any width or length of Dia, and small enough for the size of every product of two."""
 
 
 def to_transformers_config(config: DiaConfig) -> dict[str, Any]:
@@ -48,27 +52,27 @@ def from_transformers_config(data: dict[str, Any], *, revision: Revision) -> Dia
             f"config.json is of model_type {data.get('model_type')!r}, expected 'dia'"
         )
     try:
-        encoder, decoder = dict(data["encoder_config"]), dict(data["decoder_config"])
+        encoder, decoder = section(data, "encoder_config"), section(data, "decoder_config")
         _refuse_variants(encoder, decoder)
-        if len(data["delay_pattern"]) != int(decoder["num_channels"]):
+        delays = delay_pattern(data["delay_pattern"])
+        if len(delays) != count(decoder, "num_channels"):
             raise CheckpointError(
-                f"config.json has {len(data['delay_pattern'])} delays for "
-                f"{decoder['num_channels']} channels"
+                f"config.json has {len(delays)} delays for {decoder['num_channels']} channels"
             )
         eos_id = _special_id(data, decoder, "eos_token_id", 1024)
         return DiaConfig(
             encoder=EncoderConfig(**_fields_of(EncoderConfig, encoder)),
             decoder=DecoderConfig(**_fields_of(DecoderConfig, decoder)),
             layout=TokenLayout(
-                delay_pattern=tuple(data["delay_pattern"]),
+                delay_pattern=delays,
                 codebook_size=eos_id,
                 eos_id=eos_id,
                 pad_id=_special_id(data, decoder, "pad_token_id", 1025),
                 bos_id=_special_id(data, decoder, "bos_token_id", 1026),
-                vocab_size=int(decoder["vocab_size"]),
+                vocab_size=count(decoder, "vocab_size"),
             ),
             revision=revision,
-            norm_eps=float(decoder.get("norm_eps", 1e-5)),
+            norm_eps=positive(decoder, "norm_eps", 1e-5),
             rope_theta=_rope_theta(decoder),
         )
     except (KeyError, TypeError) as error:
@@ -79,26 +83,81 @@ def from_transformers_config(data: dict[str, Any], *, revision: Revision) -> Dia
 
 def _special_id(data: dict[str, Any], decoder: dict[str, Any], name: str, default: int) -> int:
     """The published Dia-1.6B-0626 has these ids at the top, and there they win in transformers."""
-    value = data.get(name)
-    return int(decoder.get(name, default) if value is None else value)
+    return count(decoder if data.get(name) is None else data, name, default)
 
 
 def _rope_theta(part: dict[str, Any]) -> float:
     """Older transformers and nari's code have it beside the other fields."""
-    nested = part.get("rope_parameters") or {}
-    return float(nested.get("rope_theta", part.get("rope_theta", 1e4)))
+    nested = _rope(part)
+    return positive(nested if "rope_theta" in nested else part, "rope_theta", 1e4)
+
+
+def _rope(part: dict[str, Any]) -> dict[str, Any]:
+    return section(part, "rope_parameters") if part.get("rope_parameters") is not None else {}
 
 
 def _fields_of(kind: type, data: dict[str, Any]) -> dict[str, int]:
     names = (field.name for field in fields(kind))
-    return {name: int(data[name]) for name in names if name in data}
+    return {name: count(data, name) for name in names if name in data}
+
+
+def section(data: dict[str, Any], name: str) -> dict[str, Any]:
+    """A part of config.json.
+
+    Raises:
+        CheckpointError: it is no object.
+        KeyError: it is missing.
+    """
+    if not isinstance(data[name], dict):
+        raise CheckpointError(f"config.json: {name} is {data[name]!r}, it must be an object")
+    return dict(data[name])
+
+
+def count(data: dict[str, Any], name: str, default: int | None = None) -> int:
+    """A width, length, number or id of config.json.
+
+    Raises:
+        CheckpointError: it is no whole number from 1 to `MAX_COUNT`.
+        KeyError: it is missing, and there is no default.
+    """
+    value = data[name] if default is None else data.get(name, default)
+    if type(value) is not int or not 1 <= value <= MAX_COUNT:
+        raise CheckpointError(
+            f"config.json: {name} is {value!r}, it must be a whole number from 1 to {MAX_COUNT}"
+        )
+    return value
+
+
+def positive(data: dict[str, Any], name: str, default: float) -> float:
+    """A number above 0 of config.json.
+
+    Raises:
+        CheckpointError: it is none.
+    """
+    value = data.get(name, default)
+    if type(value) not in (int, float) or not 0 < value < math.inf:
+        raise CheckpointError(f"config.json: {name} is {value!r}, it must be a number above 0")
+    return float(value)
+
+
+def delay_pattern(value: object) -> tuple[int, ...]:
+    """The delays of config.json.
+
+    Raises:
+        CheckpointError: they are no list of whole numbers.
+    """
+    if not isinstance(value, list) or any(type(delay) is not int for delay in value):
+        raise CheckpointError(
+            f"config.json: delay_pattern is {value!r}, it must be a list of whole numbers"
+        )
+    return tuple(value)
 
 
 def _refuse_variants(encoder: dict[str, Any], decoder: dict[str, Any]) -> None:
     """What transformers' configuration could say and Dia's mathematics here does not cover."""
     for name, part in (("encoder_config", encoder), ("decoder_config", decoder)):
         activation = part.get("hidden_act", "silu")
-        rope_type = (part.get("rope_parameters") or {}).get("rope_type", "default")
+        rope_type = _rope(part).get("rope_type", "default")
         if activation != "silu":
             raise CheckpointError(
                 f"config.json: {name}.hidden_act is {activation!r}, Dia has 'silu'"
