@@ -5,8 +5,7 @@ import io
 import numpy as np
 from PIL import Image
 
-from dialoom.observe import RunMetrics, ValidRecord
-from dialoom.observe.plots import figure_bytes, loss_curves, spectrogram_png
+from dialoom.observe.plots import spectrogram_png
 
 
 def tone(frequency_hz: float, *, seconds: float, sample_rate_hz: int) -> np.ndarray:
@@ -26,13 +25,3 @@ def test_a_tone_is_a_line_at_its_height():
 def test_silence_and_a_single_sample_have_a_picture():
     for samples in (np.zeros(8_000, np.float32), np.zeros(1, np.float32)):
         assert spectrogram_png(samples, sample_rate_hz=8_000).startswith(b"\x89PNG")
-
-
-def test_loss_curves_have_a_line_a_channel():
-    valid = [ValidRecord(s, 2.0, (1.0, 3.0), (0.5, 0.2), 1.0, 0.5, 4) for s in (1, 2)]
-    figure = loss_curves(RunMetrics(valid=valid))
-    (axes,) = figure.axes
-    assert [line.get_label() for line in axes.lines] == ["valid, channel 0", "valid, channel 1"]
-    assert list(axes.lines[1].get_ydata()) == [3.0, 3.0]
-    assert figure_bytes(figure, image_format="png").startswith(b"\x89PNG")
-    assert b"<svg" in figure_bytes(figure, image_format="svg")

@@ -2,6 +2,7 @@
 
 from collections import OrderedDict
 from collections.abc import Generator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Lock
@@ -82,10 +83,8 @@ class _Cursor:
         newest = next(reversed(self._kept), None)
         reachable = newest is not None and row <= newest + READS_KEPT * ROWS_PER_READ
         if reachable and row >= next(iter(self._kept)):
-            try:
+            with suppress(pa.ArrowException, OSError, EOFError):  # read again below, from the row
                 return self._forward(row)
-            except (pa.ArrowException, OSError, EOFError):
-                pass
         self.close()
         self._batches = read_batches(self._path, [self._column], from_row=row)
         try:

@@ -1,49 +1,17 @@
-"""Pictures of a run, drawn with matplotlib's object interface: no global figure, no display."""
+"""Pictures of sound."""
 
 import io
-from collections.abc import Sequence
-from typing import Literal
 
 import numpy as np
 from jaxtyping import Float32, UInt8
 from matplotlib import colormaps
-from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.backends.backend_svg import FigureCanvasSVG
-from matplotlib.figure import Figure
 from PIL import Image
-
-from dialoom.observe.metrics import RunMetrics, TrainRecord, ValidRecord
 
 SPECTROGRAM_WINDOW_S = 0.025
 SPECTROGRAM_PIXELS_PER_SECOND = 100
 SPECTROGRAM_TOP_HZ = 8_000
 SPECTROGRAM_RANGE_DB = 70.0
 """What is so much quieter than the loudest point is drawn as silence."""
-
-
-def loss_curves(metrics: RunMetrics) -> Figure:
-    """Loss per channel over the steps: training as lines, validation as points on lines."""
-    figure = Figure(figsize=(8.0, 4.5), layout="constrained")
-    axes = figure.add_subplot()
-    for records, marker in ((metrics.train, ""), (metrics.valid, "o")):
-        _draw_losses(axes, records, marker)
-    axes.set_xlabel("optimizer step")
-    axes.set_ylabel("loss, nats per target")
-    axes.set_ylim(bottom=0)
-    axes.grid(alpha=0.25)
-    if axes.lines:
-        axes.legend(fontsize="small", ncols=2)
-    return figure
-
-
-def figure_bytes(figure: Figure, *, image_format: Literal["png", "svg"]) -> bytes:
-    """The figure as a file's content; the same figure gives the same bytes."""
-    canvas = FigureCanvasAgg(figure) if image_format == "png" else FigureCanvasSVG(figure)
-    metadata = {"Software": None} if image_format == "png" else {"Date": None, "Creator": None}
-    buffer = io.BytesIO()
-    canvas.print_figure(buffer, format=image_format, dpi=150, metadata=metadata)
-    return buffer.getvalue()
 
 
 def spectrogram_png(
@@ -58,22 +26,6 @@ def spectrogram_png(
     buffer = io.BytesIO()
     image.save(buffer, format="PNG", optimize=True)
     return buffer.getvalue()
-
-
-def _draw_losses(
-    axes: Axes, records: Sequence[TrainRecord] | Sequence[ValidRecord], marker: str
-) -> None:
-    if not records:
-        return
-    split = records[0].kind
-    steps = [record.step for record in records]
-    num_channels = len(records[0].loss_channels)
-    shades = colormaps["viridis"](np.linspace(0.0, 0.9, num_channels))
-    for channel, shade in enumerate(shades):
-        losses = [record.loss_channels[channel] for record in records]
-        axes.plot(
-            steps, losses, marker=marker, color=shade, lw=1, label=f"{split}, channel {channel}"
-        )
 
 
 def _spectrogram_levels(
