@@ -10,7 +10,6 @@
         ├── CheckpointError         a model that is damaged, incomplete or not what it should be
         │   └── RevisionMissing     it does not say whose mathematics its weights are for
         ├── GenerationError         a request to speak that cannot be met
-        ├── MissingExtraError       an optional dependency that is not installed
         └── TrainingDiverged        the loss or its gradients stopped being numbers
 
 Whoever raises a UserError writes the whole sentence: what, where, which value, what to do.
@@ -56,15 +55,6 @@ class RevisionMissing(CheckpointError):
 
 class GenerationError(UserError):
     """A request to speak that cannot be met."""
-
-
-class MissingExtraError(UserError):
-    """An optional dependency is missing."""
-
-    def __init__(self, package: str, *, extra: str, purpose: str) -> None:
-        super().__init__(
-            f"{purpose} needs the package '{package}': run  pip install 'dialoom[{extra}]'"
-        )
 
 
 class TrainingDiverged(UserError):

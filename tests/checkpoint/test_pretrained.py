@@ -10,11 +10,11 @@ from helpers import small_config, small_model
 from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
+from tiny_dac import save_tiny_dac
 from tiny_run import SPEC
 from transformers import (
     AutoProcessor,
     AutoTokenizer,
-    DacConfig,
     DacModel,
     DiaForConditionalGeneration,
 )
@@ -80,17 +80,7 @@ def test_transformers_loads_it_as_it_is(tmp_path: Path) -> None:
 
 @pytest.mark.filterwarnings("ignore")  # DAC's weight norm
 def test_auto_processor_and_generate_as_dias_readme_has_them(tmp_path: Path) -> None:
-    DacModel(
-        DacConfig(
-            encoder_hidden_size=8,
-            decoder_hidden_size=32,
-            downsampling_ratios=[2, 4, 8, 8],
-            upsampling_ratios=[8, 8, 4, 2],
-            n_codebooks=9,
-            codebook_dim=4,
-            sampling_rate=44_100,
-        )
-    ).save_pretrained(tmp_path / "dac")
+    save_tiny_dac(tmp_path / "dac")
     spec = CodecSpec(str(tmp_path / "dac"), "0" * 64, 44_100, 512, 9, 1024)
     save_pretrained(small_model(), ModelInfo(codec=spec), tmp_path / "model")
     processor = AutoProcessor.from_pretrained(tmp_path / "model")

@@ -1,11 +1,11 @@
 """The doctor's page: one file, sound inside, and no text of a corpus becomes markup."""
 
 import re
-from html.parser import HTMLParser
 from pathlib import Path
 
 import numpy as np
 import pytest
+from html_page import Page
 from planted_faults import PlainCodec, clean_clips, faulty_clips, speech, write_corpus, write_source
 
 import dialoom.evaluate.doctor_subject as subject_module
@@ -14,35 +14,6 @@ from dialoom.evaluate.doctor_page import histogram, report_style, write_page
 from dialoom.evaluate.doctor_subject import open_subject
 
 HOSTILE = "[S1] <script>alert(1)</script> & \"quotes\" 'here' [S2] yes (yodels)"
-VOID_TAGS = {"meta", "link", "img", "path", "br"}
-
-
-class Page(HTMLParser):
-    """Parses a page strictly: every tag is closed in its order."""
-
-    def __init__(self, html: str) -> None:
-        super().__init__()
-        self.tags: list[tuple[str, dict[str, str | None]]] = []
-        self.open: list[str] = []
-        self.text = ""
-        self.feed(html)
-        assert self.open == []
-
-    def handle_starttag(self, tag, attrs):
-        self.tags.append((tag, dict(attrs)))
-        if tag not in VOID_TAGS:
-            self.open.append(tag)
-
-    def handle_endtag(self, tag):
-        if tag not in VOID_TAGS:
-            assert self.open.pop() == tag
-
-    def handle_data(self, data):
-        if self.open and self.open[-1] != "style":
-            self.text += data + " "
-
-    def all(self, tag: str) -> list[dict[str, str | None]]:
-        return [attributes for name, attributes in self.tags if name == tag]
 
 
 @pytest.fixture(autouse=True)

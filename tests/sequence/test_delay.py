@@ -5,7 +5,8 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from transformers import DacConfig, DacModel, DiaFeatureExtractor, DiaProcessor, DiaTokenizer
+from tiny_dac import save_tiny_dac
+from transformers import DacModel, DiaFeatureExtractor, DiaProcessor, DiaTokenizer
 
 from dialoom.sequence import (
     TokenLayout,
@@ -98,18 +99,7 @@ def test_indices_and_delay_equal_dia_processor(pattern: tuple[int, ...], num_ste
 def test_steps_and_labels_equal_dia_processor(tmp_path_factory: pytest.TempPathFactory) -> None:
     """The whole path, audio to labels, of a clip."""
     path = tmp_path_factory.mktemp("dac")
-    torch.manual_seed(0)
-    DacModel(
-        DacConfig(
-            encoder_hidden_size=8,
-            decoder_hidden_size=32,
-            downsampling_ratios=[2, 4, 8, 8],
-            upsampling_ratios=[8, 8, 4, 2],
-            n_codebooks=9,
-            codebook_dim=4,
-            sampling_rate=44_100,
-        )
-    ).save_pretrained(path)
+    save_tiny_dac(path)
     dac = DacModel.from_pretrained(path).eval()
     processor = DiaProcessor(
         DiaFeatureExtractor(sampling_rate=44_100, hop_length=512), DiaTokenizer(), dac
