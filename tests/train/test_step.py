@@ -12,7 +12,7 @@ from dialoom.sequence import TokenLayout
 from dialoom.text import TagTable
 from dialoom.train import TrainSettings
 from dialoom.train.optimizer import build_optimizer, learning_rate, set_learning_rate
-from dialoom.train.step import Objective, train_step, without_some_texts
+from dialoom.train.step import Objective, train_step, with_dropout
 
 SETTINGS = TrainSettings(steps=100, lr=1e-3, warmup_steps=10, final_lr_ratio=0.1)
 
@@ -137,12 +137,51 @@ def test_queries_and_keys_may_learn_more_slowly() -> None:
 
 def test_text_dropout_is_drawn_for_each_clip_and_repeats(clips: list[Clip]) -> None:
     batch = _batch(clips * 20)
-    dropped = without_some_texts(batch, 0.5, seed=(0, 3, 1))
+    dropped = _drop(batch, text_dropout=0.5)
     lost = (dropped.text_BS == 0).all(dim=1)
     assert 0.3 < lost.float().mean() < 0.7
     assert torch.equal(dropped.text_mask_BS, batch.text_mask_BS)
     assert torch.equal(dropped.text_BS[~lost], batch.text_BS[~lost])
-    again = without_some_texts(batch, 0.5, seed=(0, 3, 1))
+    assert torch.equal(dropped.audio_BTC, batch.audio_BTC)
+    again = _drop(batch, text_dropout=0.5)
     assert torch.equal(again.text_BS, dropped.text_BS)
-    for other in ((0, 4, 1), (0, 3, 2), (1, 3, 1)):
-        assert not torch.equal(without_some_texts(batch, 0.5, seed=other).text_BS, dropped.text_BS)
+    for other in ({"step": 4}, {"number": 2}, {"seed": 1}):
+        assert not torch.equal(_drop(batch, text_dropout=0.5, **other).text_BS, dropped.text_BS)
+
+
+def test_audio_dropout_hides_whole_steps_and_never_the_first(clips: list[Clip]) -> None:
+    batch = _batch(clips * 20)
+    dropped = _drop(batch, text_dropout=0.0, audio_dropout=0.4)
+    pad = TokenLayout().pad_id
+    hidden = (dropped.audio_BTC == pad).all(dim=-1) & (batch.audio_BTC != pad).any(dim=-1)
+    spoken = (batch.audio_BTC != pad).any(dim=-1)
+    assert 0.3 < hidden.sum() / spoken.sum() < 0.5
+    assert not hidden[:, 0].any()
+    assert torch.equal(dropped.audio_BTC[~hidden], batch.audio_BTC[~hidden])
+    assert torch.equal(dropped.targets_BTC, batch.targets_BTC)
+    shares = hidden.sum(dim=1) / spoken.sum(dim=1)
+    assert shares.min() < 0.15, "some clips are nearly whole"
+    assert shares.max() > 0.6, "some clips are nearly gone"
+
+
+def _drop(
+    batch: Batch,
+    *,
+    text_dropout: float,
+    audio_dropout: float = 0.0,
+    seed: int = 0,
+    step: int = 3,
+    number: int = 1,
+) -> Batch:
+    settings = TrainSettings(
+        steps=1, text_dropout=text_dropout, audio_dropout=audio_dropout, seed=seed
+    )
+    return with_dropout(batch, settings, TokenLayout(), step=step, number=number)
+
+
+def test_wsd_stays_and_then_falls() -> None:
+    settings = SETTINGS.model_copy(update={"schedule": "wsd", "decay_steps": 20})
+    assert learning_rate(79, 100, settings) == settings.lr
+    assert learning_rate(90, 100, settings) == pytest.approx(settings.lr * (0.1 + 0.9 * 0.5))
+    assert learning_rate(90, 200, settings) == settings.lr, "a longer run stays for longer"
+    assert learning_rate(4, 100, settings) == pytest.approx(settings.lr / 2)

@@ -1,7 +1,7 @@
 """Sources → corpus → batches."""
 
 from dialoom.data.audio_ref import AudioRef
-from dialoom.data.batch import Batch, collate, drop_text
+from dialoom.data.batch import Batch, collate, drop_text, hide_past
 from dialoom.data.clip import Clip, Rejection, SourceClip
 from dialoom.data.columns import Columns
 from dialoom.data.corpus import Corpus, CorpusInfo, Split, split_of
@@ -31,6 +31,7 @@ __all__ = [
     "UnknownTags",
     "collate",
     "drop_text",
+    "hide_past",
     "open_source",
     "prepare",
     "split_of",

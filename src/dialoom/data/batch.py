@@ -115,6 +115,28 @@ def drop_text(batch: Batch, probability: float, generator: torch.Generator) -> B
     return replace(batch, text_BS=batch.text_BS.masked_fill(dropped_B1, PAD_BYTE))
 
 
+def hide_past(batch: Batch, share: float, pad_id: int, generator: torch.Generator) -> Batch:
+    """Replaces whole decoder inputs by PAD, so that the text is the better guide to what follows.
+
+    Codes are so alike from step to step that a new model learns to continue them long before it
+    learns to read. Hiding a part of them is to Dia what dropout in the pre-net is to Tacotron
+    (Wang et al., arXiv 1703.10135). Targets and the first input, BOS, stay. Each clip draws a
+    share of its own from U(0, 2 · share), so that some clips are nearly whole.
+
+    Args:
+        batch: on the generator's device.
+        share: mean share of the inputs to hide, at most 0.5.
+        pad_id: of the layout.
+        generator: decides which.
+    """
+    num_clips, num_steps = batch.audio_mask_BT.shape
+    draws_BT = torch.rand(num_clips, num_steps, generator=generator, device=generator.device)
+    share_B1 = 2 * share * torch.rand(num_clips, 1, generator=generator, device=generator.device)
+    hidden_BT = draws_BT < share_B1
+    hidden_BT[:, 0] = False
+    return replace(batch, audio_BTC=batch.audio_BTC.masked_fill(hidden_BT[:, :, None], pad_id))
+
+
 def _text(clip: Clip, tags: TagTable, max_text_bytes: int) -> Int64[Tensor, " S"]:
     ids = text_ids(clip.text, clip.language, tags)
     if len(ids) > max_text_bytes:

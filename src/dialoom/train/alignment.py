@@ -33,7 +33,7 @@ class AlignmentGuide:
         """Takes the model to guide, and nats per step that attention all astray costs."""
         layers = [m for m in model.decoder.modules() if isinstance(m, CrossAttention)]
         middle = len(layers) // 2
-        self._watched = layers[max(0, middle - 1) : middle + 1]
+        self.watched = layers[max(0, middle - 1) : middle + 1]
         self._weight = weight
         self._max_delay = model.config.layout.max_delay
         self._penalties: list[Tensor] = []
@@ -43,7 +43,7 @@ class AlignmentGuide:
         """Collects the penalties of the forward pass inside the block."""
         self._penalties = []
         distance = off_diagonal(batch, self._max_delay)
-        hooks = [module.register_forward_pre_hook(self._hook(distance)) for module in self._watched]
+        hooks = [module.register_forward_pre_hook(self._hook(distance)) for module in self.watched]
         try:
             yield
         finally:

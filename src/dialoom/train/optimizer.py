@@ -38,17 +38,21 @@ def build_optimizer(model: DiaModel, settings: TrainSettings) -> torch.optim.Ada
 
 
 def learning_rate(step: int, total_steps: int, settings: TrainSettings) -> float:
-    """Rate of the step that follows `step` finished ones: linear warm-up, then cosine or constant.
+    """Rate of the step that follows `step` finished ones: linear warm-up, then the schedule.
 
-    lr · (r + (1 - r) · (1 + cos(π · progress)) / 2), with r the final ratio.
+    cosine is lr · (r + (1 - r) · (1 + cos(π · progress)) / 2), with r the final ratio; wsd is
+    warm-up, stable, decay (Hu et al., arXiv 2404.06395), here with a linear decay.
     """
     if step < settings.warmup_steps:
         return settings.lr * (step + 1) / settings.warmup_steps
     if settings.schedule == "constant":
         return settings.lr
-    decay_steps = max(1, total_steps - settings.warmup_steps)
-    progress = min(1.0, (step - settings.warmup_steps) / decay_steps)
-    share = (1 + math.cos(math.pi * progress)) / 2
+    if settings.schedule == "wsd":
+        share = min(1.0, (total_steps - step) / max(1, settings.decay_steps))
+    else:
+        decay_steps = max(1, total_steps - settings.warmup_steps)
+        progress = min(1.0, (step - settings.warmup_steps) / decay_steps)
+        share = (1 + math.cos(math.pi * progress)) / 2
     return settings.lr * (settings.final_lr_ratio + (1 - settings.final_lr_ratio) * share)
 
 

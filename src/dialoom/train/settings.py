@@ -26,10 +26,12 @@ class TrainSettings(BaseModel):
     """Peak learning rate; 1e-5 … 2e-5 for fine-tuning Dia-1.6B."""
     warmup_steps: int = Field(default=200, ge=0)
     """Steps in which the rate rises from 0 to `lr`."""
-    schedule: Literal["cosine", "constant"] = "cosine"
-    """How the rate goes on after the warm-up."""
+    schedule: Literal["cosine", "constant", "wsd"] = "cosine"
+    """How the rate goes on after the warm-up; wsd stays and falls linearly in `decay_steps`."""
+    decay_steps: int = Field(default=0, ge=0)
+    """Last steps in which wsd falls; a run prolonged by `train.steps` just stays for longer."""
     final_lr_ratio: float = Field(default=0.1, ge=0, le=1)
-    """Where the cosine ends, as a share of `lr`."""
+    """Where cosine and wsd end, as a share of `lr`."""
     weight_decay: float = Field(default=0.01, ge=0)
     """AdamW's decay of matrices; norms and embeddings have none."""
     betas: tuple[Share, Share] = (0.9, 0.95)
@@ -38,6 +40,8 @@ class TrainSettings(BaseModel):
     """Norm to which the gradient of a step is clipped."""
     text_dropout: float = Field(default=0.15, ge=0, lt=1)
     """Share of clips whose text is taken away, so that guidance works."""
+    audio_dropout: float = Field(default=0.0, ge=0, le=0.5)
+    """Mean share of past steps hidden from the decoder; for new models, who must learn to read."""
     guided_attention: float = Field(default=0.0, ge=0)
     """Nats per step that cross-attention far from the diagonal costs; for new models, 20."""
     query_key_lr_ratio: float = Field(default=1.0, gt=0, le=1)
@@ -46,6 +50,8 @@ class TrainSettings(BaseModel):
     """Weight of each channel's loss; none is 1 each. The log is raw always."""
     precision: Literal["auto", "bf16", "fp32"] = "auto"
     """bf16 is autocast over fp32 weights; auto takes it where the processor computes in it."""
+    compile: bool = False
+    """torch.compile of every layer and of the loss; pays after a minute, needs a C++ compiler."""
     device: str = "auto"
     """auto is a GPU if there is one."""
     seed: int = Field(default=0, ge=0, lt=2**32)

@@ -1,16 +1,18 @@
 """One optimizer step, and one pass over the validation clips."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
 
-from dialoom.data import Batch, drop_text
+from dialoom.data import Batch, drop_text, hide_past
 from dialoom.loss import LossSums, channel_loss
 from dialoom.model import DiaModel
+from dialoom.sequence import TokenLayout
 from dialoom.train.alignment import AlignmentGuide
+from dialoom.train.settings import TrainSettings
 
 
 @dataclass(frozen=True)
@@ -39,19 +41,26 @@ class Objective:
         channel_weights: w_c of the loss; None for all 1.
         autocast: around the forward pass.
         guide: of the cross-attention; None for a model that speaks already.
+        loss: `channel_loss`, or the compiled one.
     """
 
     clip_norm: float
     channel_weights: Tensor | None = None
     autocast: AbstractContextManager[None] = field(default_factory=nullcontext)
     guide: AlignmentGuide | None = None
+    loss: Callable[..., LossSums] = channel_loss
 
 
-def forward_loss(model: DiaModel, batch: Batch, channel_weights: Tensor | None) -> LossSums:
+def forward_loss(
+    model: DiaModel,
+    batch: Batch,
+    channel_weights: Tensor | None,
+    loss: Callable[..., LossSums] = channel_loss,
+) -> LossSums:
     """Teacher-forced loss of one micro-batch, as sums."""
     text_mask_BS = batch.text_mask_BS if batch.has_text_padding else None
     logits_BTCV = model(batch.text_BS, batch.audio_BTC, text_mask_BS)
-    return channel_loss(
+    return loss(
         logits_BTCV,
         batch.targets_BTC,
         eos_id=model.config.layout.eos_id,
@@ -77,7 +86,7 @@ def train_step(
     for batch in batches:
         guide = objective.guide
         with objective.autocast, nullcontext() if guide is None else guide.watch(batch):
-            sums = forward_loss(model, batch, objective.channel_weights)
+            sums = forward_loss(model, batch, objective.channel_weights, objective.loss)
         loss = sums.weighted if guide is None else sums.weighted + guide.penalty()
         (loss / targets_per_channel).backward()  # type: ignore[no-untyped-call]
         total = sums.detach() if total is None else total + sums.detach()
@@ -104,8 +113,16 @@ def evaluate_loss(
     return total
 
 
-def without_some_texts(batch: Batch, probability: float, *, seed: tuple[int, int, int]) -> Batch:
-    """Text dropout for guidance; (seed, step, micro-batch) decide which clips lose their text."""
-    run_seed, step, number = seed
-    generator = torch.Generator().manual_seed((run_seed * 1_000_003 + step) * 1_009 + number)
-    return drop_text(batch, probability, generator)
+def with_dropout(
+    batch: Batch, settings: TrainSettings, layout: TokenLayout, *, step: int, number: int
+) -> Batch:
+    """Text dropout for guidance and audio dropout for reading.
+
+    Seed, step and the micro-batch's number in it decide what is dropped.
+    """
+    seed = (settings.seed * 1_000_003 + step) * 1_009 + number
+    generator = torch.Generator().manual_seed(seed)
+    batch = drop_text(batch, settings.text_dropout, generator)
+    if settings.audio_dropout == 0:
+        return batch
+    return hide_past(batch, settings.audio_dropout, layout.pad_id, generator)

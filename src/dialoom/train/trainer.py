@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any, Protocol, runtime_checkable
@@ -16,19 +15,18 @@ from dialoom.data import Batch
 from dialoom.errors import DataError, TrainingDiverged
 from dialoom.model import DiaModel
 from dialoom.observe import EventRecord, RunObserver, SampleRecord
-from dialoom.train.alignment import AlignmentGuide
 from dialoom.train.feed import BatchFeed, Position
 from dialoom.train.meter import Meter, valid_record
+from dialoom.train.objective import build_objective
 from dialoom.train.optimizer import build_optimizer, learning_rate, set_learning_rate
 from dialoom.train.precision import autocast
 from dialoom.train.settings import TrainSettings
 from dialoom.train.signals import StopRequest
 from dialoom.train.step import (
-    Objective,
     StepResult,
     evaluate_loss,
     train_step,
-    without_some_texts,
+    with_dropout,
 )
 
 MAX_SKIPPED_STEPS = 10
@@ -91,7 +89,7 @@ class Trainer:
         self._device = model.logits_dense.weight.device
         self._autocast = autocast(self._device, settings.precision)
         self._optimizer = build_optimizer(model, settings)
-        self._objective = _objective(model, settings, self._autocast)
+        self._objective = build_objective(model, settings, self._autocast)
         self.total_steps = planned_steps(settings, feed.batches_per_epoch)
         self.step = 0
         self._best_loss = float("inf")
@@ -130,8 +128,8 @@ class Trainer:
         settings = self._settings
         set_learning_rate(self._optimizer, self._lr())
         micro_batches = [
-            without_some_texts(
-                batch, settings.text_dropout, seed=(settings.seed, self.step, number)
+            with_dropout(
+                batch, settings, self.model.config.layout, step=self.step, number=number
             ).to(self._device)
             for number, batch in enumerate(islice(batches, settings.accumulate))
         ]
@@ -244,19 +242,6 @@ class Trainer:
                 f"step {self.step}: {MAX_SKIPPED_STEPS} gradients in a row were not finite; resume "
                 "from the last checkpoint with a lower train.lr, or with train.precision=fp32"
             )
-
-
-def _objective(
-    model: DiaModel, settings: TrainSettings, autocast: AbstractContextManager[None]
-) -> Objective:
-    weights, guidance = settings.channel_weights, settings.guided_attention
-    device = model.logits_dense.weight.device
-    return Objective(
-        clip_norm=settings.clip_norm,
-        channel_weights=None if weights is None else torch.tensor(weights, device=device),
-        autocast=autocast,
-        guide=AlignmentGuide(model, weight=guidance) if guidance > 0 else None,
-    )
 
 
 def planned_steps(settings: TrainSettings, batches_per_epoch: int) -> int:

@@ -1,0 +1,31 @@
+"""What a step minimises, from the settings."""
+
+from contextlib import AbstractContextManager
+
+import torch
+
+from dialoom.loss import channel_loss
+from dialoom.model import DiaModel
+from dialoom.train.alignment import AlignmentGuide
+from dialoom.train.compilation import compile_blocks, compiled_channel_loss
+from dialoom.train.settings import TrainSettings
+from dialoom.train.step import Objective
+
+
+def build_objective(
+    model: DiaModel, settings: TrainSettings, autocast: AbstractContextManager[None]
+) -> Objective:
+    """Wires loss, guidance and compilation; the blocks of a model to compile change in place."""
+    weights, device = settings.channel_weights, model.logits_dense.weight.device
+    guide = None
+    if settings.guided_attention > 0:
+        guide = AlignmentGuide(model, weight=settings.guided_attention)
+    if settings.compile:
+        compile_blocks(model, watched=() if guide is None else guide.watched)
+    return Objective(
+        clip_norm=settings.clip_norm,
+        channel_weights=None if weights is None else torch.tensor(weights, device=device),
+        autocast=autocast,
+        guide=guide,
+        loss=compiled_channel_loss() if settings.compile else channel_loss,
+    )
