@@ -162,6 +162,12 @@ def test_audio_dropout_hides_whole_steps_and_never_the_first(clips: list[Clip]) 
     shares = hidden.sum(dim=1) / spoken.sum(dim=1)
     assert shares.min() < 0.15, "some clips are nearly whole"
     assert shares.max() > 0.6, "some clips are nearly gone"
+    longest = max(_longest_run(row) for row in hidden)
+    assert longest >= 32, "whole syllables are hidden, not only steps between others"
+
+
+def _longest_run(row: torch.Tensor) -> int:
+    return max((len(run) for run in "".join("01"[int(x)] for x in row).split("0")), default=0)
 
 
 def _drop(

@@ -18,6 +18,9 @@ from dialoom.errors import DataError, TextError
 from dialoom.sequence import IGNORE_INDEX, TokenLayout, delay_codes
 from dialoom.text import PAD_BYTE, TagTable
 
+HIDDEN_SPANS = (4, 8, 16, 32, 64)
+"""Steps that `hide_past` hides together: a part of a sound to a word or two, at 86 a second."""
+
 
 @dataclass(frozen=True)
 class Batch:
@@ -120,19 +123,24 @@ def hide_past(batch: Batch, share: float, pad_id: int, generator: torch.Generato
 
     Codes are so alike from step to step that a new model learns to continue them long before it
     learns to read. Hiding a part of them is to Dia what dropout in the pre-net is to Tacotron
-    (Wang et al., arXiv 1703.10135). Targets and the first input, BOS, stay. Each clip draws a
-    share of its own from U(0, 2 · share), so that some clips are nearly whole.
+    (Wang et al., arXiv 1703.10135). Targets and the first input, BOS, stay. Each clip draws its
+    own share from U(0, 2 · share), so that some clips are nearly whole, and its own length of what
+    is hidden together: what is missing for a step can be guessed from its neighbours, a missing
+    syllable only from the text.
 
     Args:
-        batch: on the generator's device.
+        batch: on the CPU.
         share: mean share of the inputs to hide, at most 0.5.
         pad_id: of the layout.
         generator: decides which.
     """
     num_clips, num_steps = batch.audio_mask_BT.shape
-    draws_BT = torch.rand(num_clips, num_steps, generator=generator, device=generator.device)
-    share_B1 = 2 * share * torch.rand(num_clips, 1, generator=generator, device=generator.device)
-    hidden_BT = draws_BT < share_B1
+    draws_BT = torch.rand(num_clips, num_steps, generator=generator)
+    share_B1 = 2 * share * torch.rand(num_clips, 1, generator=generator)
+    spans = torch.tensor(HIDDEN_SPANS)
+    span_B1 = spans[torch.randint(len(spans), (num_clips, 1), generator=generator)]
+    span_BT = torch.arange(num_steps) // span_B1
+    hidden_BT = draws_BT.gather(1, span_BT) < share_B1
     hidden_BT[:, 0] = False
     return replace(batch, audio_BTC=batch.audio_BTC.masked_fill(hidden_BT[:, :, None], pad_id))
 
