@@ -68,6 +68,17 @@ def test_columns_are_mapped(tmp_path: Path) -> None:
         _run(tmp_path / "t.jsonl", tmp_path / "out", "--columns", "words=said")
 
 
+def test_loudness_and_silence_may_be_left_alone(tmp_path: Path) -> None:
+    write_tone(tmp_path / "source/a.wav").with_suffix(".txt").write_text("text")
+    _run(tmp_path / "source", tmp_path / "out", "--loudness", "off", "--edge-silence", "off")
+    info = Corpus.open(tmp_path / "out").info
+    assert (info.loudness, info.edge_silence_s) == (None, None)
+    with pytest.raises(DataError, match="prepared with loudness_lufs off, not -23, edge_silence_s"):
+        _run(tmp_path / "source", tmp_path / "out", "--loudness", "-23")
+    with pytest.raises(DataError, match="--loudness 'loud': must be a number or off"):
+        _run(tmp_path / "source", tmp_path / "other", "--loudness", "loud")
+
+
 def test_errors_reach_the_one_place_that_prints_them(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="no such file or directory"):
         _run(tmp_path / "gone", tmp_path / "out")

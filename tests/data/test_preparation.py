@@ -18,7 +18,8 @@ from dialoom.errors import DataError
 def test_recordings_become_codes(tmp_path: Path) -> None:
     source = write_source(tmp_path)
     codec = FakeCodec()
-    summary = prepare_fake(source, tmp_path / "out", codec)
+    options = PrepareOptions(loudness_lufs=None, edge_silence_s=None)
+    summary = prepare(source, tmp_path / "out", options, codec=codec)
     corpus = Corpus.open(tmp_path / "out")
     assert summary.info == corpus.info
     assert (len(corpus), summary.rejections, summary.num_reused) == (5, (), 0)

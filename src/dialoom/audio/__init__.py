@@ -1,5 +1,6 @@
-"""Files ↔ Waveform: reading, down-mix, resampling, writing."""
+"""Files ↔ Waveform: reading, down-mix, resampling, loudness, silence, writing."""
 
+from dialoom.audio.loudness import loudness_lufs, normalize_loudness
 from dialoom.audio.read import (
     AUDIO_SUFFIXES,
     MAX_SAMPLE_RATE_HZ,
@@ -13,6 +14,7 @@ from dialoom.audio.read import (
     write_audio,
 )
 from dialoom.audio.resample import RESAMPLER, resample
+from dialoom.audio.silence import trim_edges
 from dialoom.audio.waveform import Waveform
 
 __all__ = [
@@ -25,8 +27,11 @@ __all__ = [
     "Segment",
     "Waveform",
     "check_writable",
+    "loudness_lufs",
+    "normalize_loudness",
     "read_audio",
     "read_audio_bytes",
     "resample",
+    "trim_edges",
     "write_audio",
 ]

@@ -1,7 +1,8 @@
 """Audio files ↔ Waveform, through libsndfile: wav, flac, ogg, opus, mp3.
 
 Refuses what no codec can learn from: files that are no audio, hold no samples, hold samples that
-are not numbers, or are silent. Every refusal is one line: which file, what is wrong, what to do.
+are not numbers, lack their end, or are silent. Every refusal is one line: which file, what is
+wrong, what to do.
 """
 
 import io
@@ -14,6 +15,7 @@ import numpy as np
 import soundfile
 from jaxtyping import Float32
 
+from dialoom.audio.ending import is_cut, tells_length
 from dialoom.audio.waveform import Waveform
 from dialoom.errors import AudioError
 
@@ -21,6 +23,9 @@ AUDIO_SUFFIXES = (".wav", ".flac", ".ogg", ".opus", ".mp3")
 
 MIN_SAMPLE_RATE_HZ = 8_000
 MAX_SAMPLE_RATE_HZ = 96_000
+
+MAX_CHANNELS = 32
+"""More are the header of a damaged file."""
 
 SILENCE_PEAK = 1e-3
 """-60 dBFS: below this peak a recording is silence. Quiet speech peaks above -40 dBFS."""
@@ -59,37 +64,66 @@ class AudioFileError(AudioError):
         self.remedy = remedy
 
 
-def read_audio(path: str | Path, *, segment: Segment | None = None) -> Waveform:
+UNKNOWN_LENGTH = 1 << 62
+"""libsndfile's number of samples where the header does not tell, as of a FLAC from a pipe."""
+
+BLOCK_SAMPLES = 1 << 20
+
+CUT_TOLERANCE_S = 0.1
+"""Samples of so much time may be missing at the end: encoders' delays are counted in or not."""
+
+
+def read_audio(
+    path: str | Path, *, segment: Segment | None = None, max_seconds: float | None = None
+) -> Waveform:
     """Reads a whole file, or one segment of it; several channels become their mean.
+
+    Args:
+        path: the file.
+        segment: the part to read.
+        max_seconds: what is longer is refused; no more than that is decoded to find out.
 
     Raises:
         AudioError: there is no such file, it is no audio, is damaged, has a rate outside
-            8–96 kHz, no samples, samples that are not finite, or only silence; or the segment lies
-            outside the recording.
+            8–96 kHz, no samples, samples that are not finite, only silence, or no end; it is too
+            long; or the segment lies outside the recording.
     """
     path = Path(path)
     if not path.is_file():
         raise AudioFileError(path, reason="no such file", remedy="correct the path")
-    return _read(path, path, num_bytes=path.stat().st_size, segment=segment)
+    return _read(path, path, path.stat().st_size, _Part(segment or Segment(0.0), max_seconds))
 
 
-def read_audio_bytes(data: bytes, *, name: Path, segment: Segment | None = None) -> Waveform:
+def read_audio_bytes(
+    data: bytes,
+    *,
+    name: Path,
+    segment: Segment | None = None,
+    max_seconds: float | None = None,
+) -> Waveform:
     """As `read_audio`, of a file that is in memory; `name` stands in the messages.
 
     Raises:
         AudioError: as `read_audio`.
     """
-    return _read(io.BytesIO(data), name, num_bytes=len(data), segment=segment)
+    part = _Part(segment or Segment(0.0), max_seconds)
+    return _read(io.BytesIO(data), name, len(data), part)
 
 
-def _read(
-    file: Path | io.BytesIO, name: Path, *, num_bytes: int, segment: Segment | None
-) -> Waveform:
+@dataclass(frozen=True)
+class _Part:
+    """What is to be read of a recording, and how long it may be."""
+
+    segment: Segment
+    max_seconds: float | None
+
+
+def _read(file: Path | io.BytesIO, name: Path, num_bytes: int, part: _Part) -> Waveform:
     if num_bytes == 0:
         raise AudioFileError(
             name, reason="the file is empty (0 bytes)", remedy="copy it again or remove it"
         )
-    samples_NM, sample_rate_hz = _decode(file, name, segment)
+    samples_NM, sample_rate_hz = _decode(file, name, part)
     samples = samples_NM.mean(axis=1, dtype=np.float32)
     _refuse_unusable(name, samples)
     return Waveform(samples=samples, sample_rate_hz=sample_rate_hz)
@@ -163,45 +197,61 @@ def _holds_rate(path: Path, sample_rate_hz: int) -> bool:
 
 
 def _decode(
-    source: Path | io.BytesIO, name: Path, segment: Segment | None
+    source: Path | io.BytesIO, name: Path, part: _Part
 ) -> tuple[Float32[np.ndarray, "N M"], int]:
     """The samples of all M channels, and their rate."""
     try:
         with soundfile.SoundFile(source) as file:
-            sample_rate_hz = int(file.samplerate)
-            if not MIN_SAMPLE_RATE_HZ <= sample_rate_hz <= MAX_SAMPLE_RATE_HZ:
-                raise AudioFileError(
-                    name,
-                    reason=f"sample rate {sample_rate_hz} Hz is outside "
-                    f"{MIN_SAMPLE_RATE_HZ}–{MAX_SAMPLE_RATE_HZ} Hz",
-                    remedy="resample it first",
-                )
-            if segment is None:
-                return file.read(dtype="float32", always_2d=True), sample_rate_hz
-            return _read_segment(file, name, segment), sample_rate_hz
+            _refuse_header(file, name)
+            samples_NM = _read_part(file, name, part)
+            num_decoded, rate_hz, format = file.tell(), int(file.samplerate), file.format
+            num_told = int(file.frames)
     except soundfile.LibsndfileError as error:
         raise AudioFileError(
             name,
             reason=f"not readable as audio ({error.error_string.rstrip('.')})",
             remedy="export it again as wav or flac",
         ) from error
+    if part.segment.end_s is None:
+        _refuse_cut(source, name, format, (num_decoded, num_told, rate_hz))
+    return samples_NM, rate_hz
 
 
-def _read_segment(
-    file: soundfile.SoundFile, name: Path, segment: Segment
-) -> Float32[np.ndarray, "N M"]:
-    """The samples from round(start × rate) up to round(end × rate), as the file has them."""
+def _refuse_header(file: soundfile.SoundFile, name: Path) -> None:
     rate_hz = int(file.samplerate)
+    if not MIN_SAMPLE_RATE_HZ <= rate_hz <= MAX_SAMPLE_RATE_HZ:
+        raise AudioFileError(
+            name,
+            reason=f"sample rate {rate_hz} Hz is outside "
+            f"{MIN_SAMPLE_RATE_HZ}–{MAX_SAMPLE_RATE_HZ} Hz",
+            remedy="resample it first",
+        )
+    if file.channels > MAX_CHANNELS:
+        raise AudioFileError(
+            name,
+            reason=f"has {file.channels} channels, at most {MAX_CHANNELS} are read",
+            remedy="export it again with one",
+        )
+
+
+def _read_part(file: soundfile.SoundFile, name: Path, part: _Part) -> Float32[np.ndarray, "N M"]:
+    """The samples from round(start × rate) up to round(end × rate), as the file has them."""
+    rate_hz, segment = int(file.samplerate), part.segment
     first = round(segment.start_s * rate_hz)
     last = None if segment.end_s is None else round(segment.end_s * rate_hz)
+    most = None if part.max_seconds is None else math.floor(part.max_seconds * rate_hz)
+    if most is not None and file.frames < UNKNOWN_LENGTH:
+        _refuse_longer(name, min(last or file.frames, file.frames) - first, most, rate_hz)
     skipped = min(first, file.frames) if file.format in SEEKABLE_FORMATS else 0
     if skipped:  # even a seek to 0 changes the last bit of what mpg123 decodes
         file.seek(skipped)
-    wanted = -1 if last is None else last - skipped
-    samples_NM: np.ndarray = file.read(wanted, dtype="float32", always_2d=True)
+    end = last if most is None else min(last or UNKNOWN_LENGTH, first + most + 1)
+    samples_NM = _read_samples(file, None if end is None else end - skipped)
     num_frames = skipped + len(samples_NM)
+    if most is not None:
+        _refuse_longer(name, num_frames - first, most, rate_hz)
     too_late = last is not None and last > num_frames + math.ceil(SEGMENT_TOLERANCE_S * rate_hz)
-    if too_late or first >= num_frames:
+    if too_late or first >= num_frames > 0:
         raise AudioFileError(
             name,
             reason=f"segment {segment} s lies outside the recording of "
@@ -209,6 +259,47 @@ def _read_segment(
             remedy="correct its start and end",
         )
     return samples_NM[first - skipped :]
+
+
+def _read_samples(file: soundfile.SoundFile, wanted: int | None) -> Float32[np.ndarray, "N M"]:
+    """So many samples of each channel, or fewer where the file ends."""
+    if file.frames < UNKNOWN_LENGTH:  # at once: mpg123 decodes other bits after each seek
+        samples_NM: np.ndarray = file.read(
+            -1 if wanted is None else wanted, dtype="float32", always_2d=True
+        )
+        return samples_NM
+    blocks: list[np.ndarray] = []
+    while wanted is None or wanted > 0:
+        count = BLOCK_SAMPLES if wanted is None else min(wanted, BLOCK_SAMPLES)
+        blocks.append(file.read(count, dtype="float32", always_2d=True))
+        if len(blocks[-1]) < count:
+            break
+        wanted = None if wanted is None else wanted - count
+    return np.concatenate(blocks)
+
+
+def _refuse_longer(name: Path, num_samples: int, most: int, rate_hz: int) -> None:
+    if num_samples > most:
+        raise AudioFileError(
+            name,
+            reason=f"lasts {num_samples / rate_hz:.1f} s, at most {most / rate_hz:.1f} s are read",
+            remedy="cut it and its transcript into clips",
+        )
+
+
+def _refuse_cut(
+    source: Path | io.BytesIO, name: Path, format: str, counts: tuple[int, int, int]
+) -> None:
+    """Refuses a recording without its end. Counts: samples decoded, samples told, rate."""
+    num_decoded, num_told, rate_hz = counts
+    lacks_samples = num_told < UNKNOWN_LENGTH and num_told - num_decoded > CUT_TOLERANCE_S * rate_hz
+    with source.open("rb") if isinstance(source, Path) else io.BytesIO(source.getvalue()) as file:
+        if is_cut(file, format) or (lacks_samples and tells_length(file, format)):
+            raise AudioFileError(
+                name,
+                reason=f"breaks off: its end is missing after {num_decoded / rate_hz:.2f} s",
+                remedy="copy or export it again",
+            )
 
 
 def _refuse_unusable(path: Path, samples: Float32[np.ndarray, " N"]) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from dialoom.errors import DataError
 from dialoom.observe import counted_progress
 
 if TYPE_CHECKING:
@@ -43,6 +44,10 @@ def prepare_command(
     valid_fraction: Annotated[
         float, typer.Option(help="Share of the clips kept for validation, chosen by their ids.")
     ] = 0.05,
+    loudness: Annotated[str, typer.Option(help="Of each clip in LUFS, or off.")] = "-20",
+    edge_silence: Annotated[
+        str, typer.Option(help="Seconds left of the silence before and after, or off.")
+    ] = "0.2",
 ) -> None:
     """Turns recordings with transcripts into a corpus of codes. Run again, it goes on."""
     try:
@@ -58,6 +63,8 @@ def prepare_command(
                 speaker=speaker,
                 workers=workers,
                 valid_fraction=valid_fraction,
+                loudness_lufs=_number_or_off("--loudness", loudness),
+                edge_silence_s=_number_or_off("--edge-silence", edge_silence),
             )
             summary = _prepare(source, out, options)
     except KeyboardInterrupt:
@@ -65,6 +72,15 @@ def prepare_command(
         raise typer.Exit(STATUS_INTERRUPTED) from None
     for line in _describe(out, summary):
         typer.echo(line)
+
+
+def _number_or_off(option: str, value: str) -> float | None:
+    if value == "off":
+        return None
+    try:
+        return float(value)
+    except ValueError:
+        raise DataError(f"{option} {value!r}: must be a number or off") from None
 
 
 @contextmanager

@@ -45,13 +45,13 @@ class AudioRef:
         segment = self.segment and (self.segment.start_s, self.segment.end_s)
         return [*(self.member.identity if self.member else ()), *(segment or ())]
 
-    def load(self) -> Waveform:
+    def load(self, *, max_seconds: float | None = None) -> Waveform:
         """The sound, at its own rate.
 
         Raises:
             AudioError: as `read_audio`.
         """
         if self.member is None:
-            return read_audio(self.path, segment=self.segment)
+            return read_audio(self.path, segment=self.segment, max_seconds=max_seconds)
         data = self.member.read(self.path)
-        return read_audio_bytes(data, name=self.path, segment=self.segment)
+        return read_audio_bytes(data, name=self.path, segment=self.segment, max_seconds=max_seconds)

@@ -51,6 +51,14 @@ class CorpusInfo(BaseModel):
     resampler: str = RESAMPLER
     loudness: str | None = None
     """How loudness was normalised; null: not at all."""
+    edge_silence_s: float | None = None
+    """How much silence before and after the speech was left; null: all of it."""
+    text: str | None = None
+    """The form that transcripts were brought into; null: not recorded."""
+    max_text_bytes: int | None = None
+    """Clips with longer transcripts were refused; null: not recorded."""
+    max_frames: int | None = None
+    """Longer clips were refused; null: not recorded."""
     valid_fraction: float
     num_shards: int
     num_clips: int

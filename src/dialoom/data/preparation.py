@@ -19,13 +19,13 @@ from dataclasses import asdict, dataclass, field, replace
 from itertools import islice
 from pathlib import Path
 
-from dialoom.audio import RESAMPLER
 from dialoom.codec.base import Codec
 from dialoom.codec.load import load_codec
 from dialoom.data.clip import Clip, Rejection, SourceClip
 from dialoom.data.corpus import Corpus, CorpusInfo
-from dialoom.data.encoding import PrepareOptions, encode_entries, vanished
+from dialoom.data.encoding import PrepareOptions, encode_entries
 from dialoom.data.entries import NO_SUCH_FILE, Entry, path_name
+from dialoom.data.processing import vanished
 from dialoom.data.script import unknown_tags
 from dialoom.data.sources import open_source
 from dialoom.data.writer import CorpusWriter
@@ -117,9 +117,9 @@ def prepare(
         progress: hears how far it is.
 
     Raises:
-        DataError: the source cannot be read, `out` holds codes of another codec or clips of
-            another source, clips would be lost because files are missing, or no entry of the
-            source can be used.
+        DataError: the source cannot be read, `out` holds codes of another codec, clips that were
+            processed otherwise or clips of another source, clips would be lost because files are
+            missing, or no entry of the source can be used.
         CodecError: the codec cannot be loaded.
     """
     options = options or PrepareOptions()
@@ -127,7 +127,13 @@ def prepare(
     entries = [_fill_in(entry, options) for entry in listed]
     codec = codec or load_codec(options.codec, device=options.device)
     identity, fraction = _identity(Path(source)), options.valid_fraction
-    writer = CorpusWriter(Path(out), codec.spec, valid_fraction=fraction, source=identity)
+    writer = CorpusWriter(
+        Path(out),
+        codec.spec,
+        valid_fraction=fraction,
+        source=identity,
+        processing=options.processing,
+    )
     parts = _divide(entries, options)
     pending = _find_pending(parts, writer, Path(source))
     num_reused = len(entries) - sum(len(part.left) for part in pending)
@@ -214,9 +220,7 @@ def _fill_in(entry: Entry, options: PrepareOptions) -> Entry:
 
 def _fingerprint(shard: list[Entry], options: PrepareOptions) -> str:
     """Changes with the entries, their files and every setting that decides what becomes of them."""
-    parts: list[object] = [
-        [options.valid_fraction, options.max_text_bytes, options.max_frames, RESAMPLER]
-    ]
+    parts: list[object] = [options.valid_fraction, asdict(options.processing)]
     for entry in shard:
         if isinstance(entry, SourceClip):
             status = _stat(entry.audio.path)

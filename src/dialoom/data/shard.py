@@ -20,6 +20,7 @@ import pyarrow.parquet as pq
 from dialoom.codec.base import CodecSpec, Codes
 from dialoom.data.atomic import atomic_path
 from dialoom.data.clip import Clip, Rejection
+from dialoom.data.processing import UNPROCESSED, Processing, read_processing
 from dialoom.errors import DataError
 
 ROWS_PER_GROUP = 16
@@ -51,12 +52,14 @@ class ShardInfo:
         fingerprint: hash of the source entries and settings that it was made from.
         rejections: the entries that did not become clips.
         source: which source that was; empty if whoever wrote the shard did not say.
+        processing: what was done to its clips before the codec.
     """
 
     codec: CodecSpec
     fingerprint: str
     rejections: tuple[Rejection, ...] = ()
     source: str = ""
+    processing: Processing = UNPROCESSED
 
 
 def shard_name(index: int) -> str:
@@ -121,6 +124,7 @@ def read_shard_info(path: Path) -> ShardInfo:
             fingerprint=values["fingerprint"],
             rejections=tuple(Rejection(**item) for item in values["rejections"]),
             source=values.get("source", ""),
+            processing=read_processing(values.get("processing")),
         )
     except (OSError, pa.ArrowInvalid, KeyError, TypeError, ValueError) as error:
         raise DataError(

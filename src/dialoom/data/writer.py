@@ -23,6 +23,7 @@ from dialoom.data.corpus import (
     refuse_other_codec,
     split_of,
 )
+from dialoom.data.processing import UNPROCESSED, Processing
 from dialoom.data.shard import (
     ShardInfo,
     begun_path,
@@ -46,6 +47,7 @@ class CorpusWriter:
         codec: of the codes that will be written.
         valid_fraction: share of the clips that becomes the split `valid`.
         source: which source the clips come from; empty if it does not matter.
+        processing: what is done to each clip before the codec.
     """
 
     def __init__(
@@ -55,11 +57,13 @@ class CorpusWriter:
         *,
         valid_fraction: float = DEFAULT_VALID_FRACTION,
         source: str = "",
+        processing: Processing = UNPROCESSED,
     ) -> None:
         """Opens or makes the directory.
 
         Raises:
-            DataError: it holds codes of another codec, or is no directory.
+            DataError: it holds codes of another codec or clips processed otherwise, or is no
+                directory.
         """
         if path.exists() and not path.is_dir():
             raise DataError(f"corpus {path}: is a file; name a directory")
@@ -69,11 +73,21 @@ class CorpusWriter:
         self._codec = codec
         self._valid_fraction = valid_fraction
         self._source = source
+        self._processing = processing
         files = [*shard_paths(path), *begun_paths(path)]
         self._found = {file.name: read_shard_info(file) for file in files}
         for name, info in self._found.items():
             refuse_other_codec(path / name, found=info.codec, expected=codec)
+            self._refuse_other_processing(info.processing)
         path.mkdir(parents=True, exist_ok=True)
+
+    def _refuse_other_processing(self, found: Processing) -> None:
+        differences = self._processing.differences(found)
+        if differences:
+            raise DataError(
+                f"corpus {self._path}: its clips were prepared with {differences}; use the same "
+                "settings, name another directory, or remove this one"
+            )
 
     def refuse_other_source(self, fingerprints: Sequence[str]) -> None:
         """Refuses to replace the clips of one source by those of another.
@@ -122,9 +136,7 @@ class CorpusWriter:
     ) -> None:
         """Keeps what is ready of a shard for `begun`; a finished shard stays as it is."""
         path = begun_path(self._path / shard_name(index))
-        self._write(
-            path, clips, ShardInfo(self._codec, fingerprint, tuple(rejections), self._source)
-        )
+        self._write(path, clips, fingerprint, rejections)
 
     def write(
         self,
@@ -141,9 +153,7 @@ class CorpusWriter:
         """
         (self._path / INFO_FILE).unlink(missing_ok=True)
         path = self._path / shard_name(index)
-        self._write(
-            path, clips, ShardInfo(self._codec, fingerprint, tuple(rejections), self._source)
-        )
+        self._write(path, clips, fingerprint, rejections)
         begun_path(path).unlink(missing_ok=True)
 
     def finish(self, num_shards: int) -> CorpusInfo:
@@ -181,7 +191,12 @@ class CorpusWriter:
         except DataError:  # unfinished or damaged: the shards say it, and it will be written anew
             return ""
 
-    def _write(self, path: Path, clips: Sequence[Clip], info: ShardInfo) -> None:
+    def _write(
+        self, path: Path, clips: Sequence[Clip], fingerprint: str, rejections: Sequence[Rejection]
+    ) -> None:
+        info = ShardInfo(
+            self._codec, fingerprint, tuple(rejections), self._source, self._processing
+        )
         splits = [split_of(clip.id, self._valid_fraction) for clip in clips]
         write_shard(path, clips, splits, info)
 
@@ -194,6 +209,7 @@ class CorpusWriter:
         return CorpusInfo(
             codec=self._codec,
             source=self._source,
+            **self._processing.record(),
             valid_fraction=self._valid_fraction,
             num_shards=num_shards,
             num_clips=table.num_rows,

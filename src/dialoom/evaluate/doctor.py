@@ -15,7 +15,7 @@ import torch
 from dialoom.audio import Waveform
 from dialoom.codec import Codes
 from dialoom.data import Clip, collate
-from dialoom.data.encoding import MAX_DECODER_STEPS
+from dialoom.data.processing import MAX_DECODER_STEPS
 from dialoom.errors import AudioError, CodecError, DataError, TextError
 from dialoom.evaluate.doctor_findings import Basis, Finding, Severity, Symptom, conclude
 from dialoom.evaluate.doctor_rules import RULES

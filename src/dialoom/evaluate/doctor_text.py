@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import pairwise
 
 from dialoom.data import Rejection
-from dialoom.data.encoding import MAX_DECODER_STEPS, MAX_TEXT_BYTES
+from dialoom.data.processing import MAX_DECODER_STEPS, MAX_TEXT_BYTES
 from dialoom.data.script import text_ids, unknown_tags
 from dialoom.data.sources import MISSING_TRANSCRIPT, NO_SUCH_FILE
 from dialoom.errors import TextError
