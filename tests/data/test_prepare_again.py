@@ -81,7 +81,7 @@ def test_a_run_that_is_shot_loses_seconds(tmp_path: Path, monkeypatch: pytest.Mo
             return super().encode(waveform)
 
     prepare_fake(source, tmp_path / "out", ShotCodec())
-    assert sorted(read_files(shot)) == ["data-00000.parquet.begun"]
+    assert sorted(read_files(shot)) == [".lock", "data-00000.parquet.begun"]
     assert prepare_fake(source, shot).num_reused == 3
     assert read_files(shot) == read_files(tmp_path / "out")
 

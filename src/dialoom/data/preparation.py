@@ -25,6 +25,7 @@ from dialoom.data.clip import Clip, Rejection, SourceClip
 from dialoom.data.corpus import Corpus, CorpusInfo
 from dialoom.data.encoding import PrepareOptions, encode_entries
 from dialoom.data.entries import NO_SUCH_FILE, Entry, path_name
+from dialoom.data.lock import sole_writer
 from dialoom.data.processing import vanished
 from dialoom.data.script import unknown_tags
 from dialoom.data.sources import open_source
@@ -90,6 +91,12 @@ class _Part:
         else:
             self.rejections.append(outcome)
 
+    def forget(self) -> None:
+        """Frees the clips once they are on disk, so that memory does not grow with the source."""
+        self.clips.clear()
+        self.rejections.clear()
+        self.entries.clear()
+
     def pass_to(self, write: Callable[..., None]) -> None:
         """To `save` or `write` of a CorpusWriter."""
         write(self.index, self.clips, fingerprint=self.fingerprint, rejections=self.rejections)
@@ -118,17 +125,28 @@ def prepare(
 
     Raises:
         DataError: the source cannot be read, `out` holds codes of another codec, clips that were
-            processed otherwise or clips of another source, clips would be lost because files are
-            missing, or no entry of the source can be used.
+            processed otherwise or clips of another source, or another process writes to it; clips
+            would be lost because files are missing, no entry of the source can be used, or the
+            disk is full.
         CodecError: the codec cannot be loaded.
     """
-    options = options or PrepareOptions()
+    with sole_writer(Path(out)):
+        return _prepare(source, Path(out), options or PrepareOptions(), codec, progress)
+
+
+def _prepare(
+    source: str | Path,
+    out: Path,
+    options: PrepareOptions,
+    codec: Codec | None,
+    progress: ProgressCallback | None,
+) -> PrepareSummary:
     listed = open_source(source, format=options.format, columns=options.columns)
     entries = [_fill_in(entry, options) for entry in listed]
     codec = codec or load_codec(options.codec, device=options.device)
     identity, fraction = _identity(Path(source)), options.valid_fraction
     writer = CorpusWriter(
-        Path(out),
+        out,
         codec.spec,
         valid_fraction=fraction,
         source=identity,
@@ -196,6 +214,7 @@ def _finish_part(part: _Part, outcomes: Iterator[Clip | Rejection], writer: Corp
                 part.pass_to(writer.save)
                 saved_at_s = time.monotonic()
         part.pass_to(writer.write)
+        part.forget()
     except BaseException:
         if part.clips or part.rejections:
             part.pass_to(writer.save)

@@ -76,6 +76,11 @@ def begun_paths(corpus: Path) -> list[Path]:
     return sorted(corpus.glob("data-[0-9][0-9][0-9][0-9][0-9].parquet.begun"))
 
 
+def temporary_paths(corpus: Path) -> list[Path]:
+    """What a run that was killed was writing."""
+    return sorted(corpus.glob("*.tmp"))
+
+
 def begun_path(shard: Path) -> Path:
     return shard.with_name(f"{shard.name}.begun")
 

@@ -32,6 +32,7 @@ from dialoom.data.shard import (
     read_shard_info,
     shard_name,
     shard_paths,
+    temporary_paths,
     write_shard,
 )
 from dialoom.errors import DataError
@@ -159,11 +160,14 @@ class CorpusWriter:
     def finish(self, num_shards: int) -> CorpusInfo:
         """Removes shards from `num_shards` on, writes rejected.jsonl and corpus.json.
 
+        Nothing else that earlier runs left remains, as if one run had made it.
+
         Raises:
             DataError: no clip could be used.
         """
-        for stale in [*shard_paths(self._path)[num_shards:], *begun_paths(self._path)]:
-            stale.unlink()
+        stale = [*shard_paths(self._path)[num_shards:], *begun_paths(self._path)]
+        for file in [*stale, *temporary_paths(self._path)]:
+            file.unlink()
         rejections = self.rejections()
         with atomic_path(self._path / REJECTED_FILE) as temporary:
             lines = [json.dumps(asdict(item), ensure_ascii=False) for item in rejections]
