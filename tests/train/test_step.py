@@ -8,11 +8,12 @@ from helpers import small_model
 from tiny_run import SPEC, write_corpus
 
 from dialoom.data import Batch, Clip, Corpus, collate
+from dialoom.model import DiaModel
 from dialoom.sequence import TokenLayout
 from dialoom.text import TagTable
 from dialoom.train import TrainSettings
 from dialoom.train.optimizer import build_optimizer, learning_rate, set_learning_rate
-from dialoom.train.step import Objective, train_step, with_dropout
+from dialoom.train.step import Objective, train_step, update_if_finite, with_dropout
 
 SETTINGS = TrainSettings(steps=100, lr=1e-3, warmup_steps=10, final_lr_ratio=0.1)
 
@@ -81,15 +82,39 @@ def test_gradient_is_clipped(clips: list[Clip]) -> None:
     assert norm.item() == pytest.approx(0.01, rel=1e-3)
 
 
-def test_gradient_that_is_not_finite_leaves_the_weights(clips: list[Clip]) -> None:
+@pytest.mark.parametrize("fused", [True, False])
+def test_gradient_that_is_not_finite_leaves_the_weights(clips: list[Clip], fused: bool) -> None:
     model = small_model().train()
     with torch.no_grad():
         model.logits_dense.weight[5, 5] = torch.inf
     before = {name: p.clone() for name, p in model.named_parameters()}
     optimizer = build_optimizer(model, SETTINGS)
+    if not fused:
+        optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
     result = train_step(model, [_batch(clips)], optimizer, Objective(clip_norm=1.0))
     assert not result.applied
     assert all(torch.equal(before[name], p) for name, p in model.named_parameters())
+    assert all(state["step"] == 0 for state in optimizer.state.values()), "it counts for nothing"
+
+
+def test_skipped_step_leaves_the_next_one_as_it_would_be(clips: list[Clip]) -> None:
+    """The optimizer decides on the device; bias correction must not see the step left out."""
+    after = []
+    for skips in (0, 2):
+        model = small_model().train()
+        optimizer = build_optimizer(model, SETTINGS)
+        for _ in range(skips):
+            _skip(model, optimizer)
+        result = train_step(model, [_batch(clips)], optimizer, Objective(clip_norm=1.0))
+        assert result.applied
+        after.append({name: p.detach() for name, p in model.named_parameters()})
+    assert all(torch.equal(after[0][name], after[1][name]) for name in after[0])
+
+
+def _skip(model: DiaModel, optimizer: torch.optim.Optimizer) -> None:
+    for parameter in model.parameters():
+        parameter.grad = torch.full_like(parameter, torch.nan)
+    update_if_finite(optimizer, torch.tensor(torch.nan))
 
 
 def test_bf16_autocast_keeps_fp32_weights_and_nearly_the_loss(clips: list[Clip]) -> None:

@@ -3,6 +3,7 @@
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from dialoom.loss import LossSums
 from dialoom.observe import TrainRecord, ValidRecord
@@ -10,12 +11,15 @@ from dialoom.train.step import StepResult
 
 
 class Meter:
-    """Averages over the steps since the last record, and watches the speed."""
+    """Averages over the steps since the last record, and watches the speed.
+
+    Sums stay on the device until they are recorded, so adding a step waits for nothing.
+    """
 
     def __init__(self, steps_left: int) -> None:
         self._steps_left = steps_left
         self._sums: LossSums | None = None
-        self._grad_norm = 0.0
+        self._norm: Tensor | float = 0.0
         self._audio_seconds = 0.0
         self._seconds = 0.0
         self._steps = 0
@@ -23,7 +27,7 @@ class Meter:
     def add(self, result: StepResult, seconds: float) -> None:
         """Counts one step that took so long."""
         self._sums = result.sums if self._sums is None else self._sums + result.sums
-        self._grad_norm += result.grad_norm
+        self._norm = self._norm + result.norm
         self._audio_seconds += result.audio_seconds
         self._seconds += seconds
         self._steps += 1
@@ -37,13 +41,13 @@ class Meter:
             epoch=epoch,
             **_figures(self._sums),
             lr=lr,
-            grad_norm=self._grad_norm / self._steps,
+            grad_norm=float(self._norm) / self._steps,
             audio_seconds=self._audio_seconds / self._steps,
             audio_seconds_per_second=self._audio_seconds / self._seconds,
             seconds_left=self._steps_left * self._seconds / self._steps,
         )
         self._sums = None
-        self._grad_norm = self._audio_seconds = self._seconds = 0.0
+        self._norm = self._audio_seconds = self._seconds = 0.0
         self._steps = 0
         return record
 

@@ -1,10 +1,12 @@
 """One optimizer step, and one pass over the validation clips."""
 
+import math
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
 from dialoom.data import Batch, drop_text, hide_past
@@ -17,19 +19,27 @@ from dialoom.train.settings import TrainSettings
 
 @dataclass(frozen=True)
 class StepResult:
-    """What an optimizer step saw.
+    """What an optimizer step saw; left on the device, because reading it waits for the device.
 
     Attributes:
         sums: over all micro-batches.
-        grad_norm: before clipping.
+        norm: of the gradient, before clipping.
         audio_seconds: speech in it, padding not counted.
-        applied: False where the gradient was not finite and the weights were left as they were.
     """
 
     sums: LossSums
-    grad_norm: float
+    norm: Float[Tensor, ""]
     audio_seconds: float
-    applied: bool
+
+    @property
+    def grad_norm(self) -> float:
+        """`norm` as a number; waits for the device."""
+        return float(self.norm)
+
+    @property
+    def applied(self) -> bool:
+        """False where the gradient was not finite and the weights stayed; waits for the device."""
+        return math.isfinite(self.grad_norm)
 
 
 @dataclass(frozen=True)
@@ -91,12 +101,23 @@ def train_step(
         (loss / targets_per_channel).backward()  # type: ignore[no-untyped-call]
         total = sums.detach() if total is None else total + sums.detach()
     assert total is not None, "a step needs at least one micro-batch"
-    grad_norm = float(torch.nn.utils.clip_grad_norm_(model.parameters(), objective.clip_norm))
-    is_finite = grad_norm < float("inf")  # False for NaN too
-    if is_finite:
+    norm = torch.nn.utils.clip_grad_norm_(model.parameters(), objective.clip_norm)
+    update_if_finite(optimizer, norm)
+    return StepResult(total, norm, sum(batch.audio_seconds for batch in batches))
+
+
+def update_if_finite(optimizer: torch.optim.Optimizer, norm: Float[Tensor, ""]) -> None:
+    """Updates the weights unless the gradient's norm is infinite or NaN.
+
+    Fused optimizers look at the norm on the device, by the attribute through which GradScaler tells
+    them of overflows, and count no step that they leave out; for others the host waits and decides.
+    """
+    if getattr(optimizer, "_step_supports_amp_scaling", False):
+        optimizer.found_inf = (~norm.isfinite()).float()  # type: ignore[attr-defined]
         optimizer.step()
-    audio_seconds = sum(batch.audio_seconds for batch in batches)
-    return StepResult(total, grad_norm, audio_seconds, applied=is_finite)
+        del optimizer.found_inf  # type: ignore[attr-defined]
+    elif bool(norm.isfinite()):
+        optimizer.step()
 
 
 @torch.no_grad()

@@ -94,6 +94,7 @@ class Trainer:
         self.step = 0
         self._best_loss = float("inf")
         self._skipped = 0
+        self._unread: list[tuple[int, StepResult]] = []
         self._saved_step: int | None = None
         self._stop = StopRequest()
 
@@ -140,7 +141,7 @@ class Trainer:
             self._objective,
         )
         self.step += 1
-        self._count_skipped(result)
+        self._unread.append((self.step, result))
         return result
 
     def _after_step(self, meter: Meter) -> None:
@@ -148,6 +149,7 @@ class Trainer:
         settings, step = self._settings, self.step
         is_last = step == self.total_steps
         if is_last or step % settings.log_every == 0:
+            self._count_skipped()
             position = self._feed.position
             epoch = position.epoch + position.batch / self._feed.batches_per_epoch
             self._observer.train(meter.record(step, epoch, lr=self._lr(step - 1)))
@@ -230,18 +232,21 @@ class Trainer:
         finally:
             self.model.train()
 
-    def _count_skipped(self, result: StepResult) -> None:
-        self._skipped = 0 if result.applied else self._skipped + 1
-        if result.applied:
-            return
-        self._observer.event(
-            EventRecord(self.step, "the gradient was not finite: the weights were left as they are")
-        )
-        if self._skipped == MAX_SKIPPED_STEPS:
-            raise TrainingDiverged(
-                f"step {self.step}: {MAX_SKIPPED_STEPS} gradients in a row were not finite; resume "
-                "from the last checkpoint with a lower train.lr, or with train.precision=fp32"
+    def _count_skipped(self) -> None:
+        """Reads which steps were applied: at log points alone, because reading waits for a GPU."""
+        unread, self._unread = self._unread, []
+        for step, result in unread:
+            self._skipped = 0 if result.applied else self._skipped + 1
+            if result.applied:
+                continue
+            self._observer.event(
+                EventRecord(step, "the gradient was not finite: the weights were left as they are")
             )
+            if self._skipped == MAX_SKIPPED_STEPS:
+                raise TrainingDiverged(
+                    f"step {step}: {MAX_SKIPPED_STEPS} gradients in a row were not finite; resume "
+                    "from the last checkpoint with a lower train.lr, or with train.precision=fp32"
+                )
 
 
 def planned_steps(settings: TrainSettings, batches_per_epoch: int) -> int:
