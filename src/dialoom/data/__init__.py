@@ -1,7 +1,7 @@
 """Sources → corpus → batches."""
 
 from dialoom.data.audio_ref import AudioRef
-from dialoom.data.batch import Batch, collate, drop_text, hide_past
+from dialoom.data.batch import Batch, collate, drop_text, hide_past, take_clips
 from dialoom.data.clip import Clip, Rejection, SourceClip
 from dialoom.data.columns import Columns
 from dialoom.data.corpus import Corpus, CorpusInfo, Split, split_of
@@ -35,4 +35,5 @@ __all__ = [
     "open_source",
     "prepare",
     "split_of",
+    "take_clips",
 ]

@@ -1,4 +1,4 @@
-"""Clips → Batch: the ids, masks and targets of one training step.
+"""Clips → Batch: the ids, masks and targets of one training step, padded or packed.
 
 Every rule here is one that an existing trainer of Dia got wrong: each channel ends with its own
 EOS at step 1 + F + delay[c] of its own clip, inputs and targets are shifted once, BOS and PAD are
@@ -7,6 +7,7 @@ no targets and code 0 is one, nothing is ever cut. tests/data/test_batch_golden.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property, partial
 
 import torch
 from jaxtyping import Bool, Int64
@@ -15,7 +16,7 @@ from torch import Tensor
 from dialoom.data.clip import Clip
 from dialoom.data.script import text_ids
 from dialoom.errors import DataError, TextError
-from dialoom.sequence import IGNORE_INDEX, TokenLayout, delay_codes
+from dialoom.sequence import IGNORE_INDEX, Packing, Spans, TokenLayout, delay_codes
 from dialoom.text import PAD_BYTE, TagTable
 
 HIDDEN_SPANS = (4, 8, 16, 32, 64)
@@ -24,9 +25,10 @@ HIDDEN_SPANS = (4, 8, 16, 32, 64)
 
 @dataclass(frozen=True)
 class Batch:
-    """One batch, padded on the right to its longest text and its longest clip.
+    """One batch: padded on the right to its longest text and its longest clip, or packed.
 
-    A clip of n decoder steps has n - 1 inputs and n - 1 targets.
+    A clip of n decoder steps has n - 1 inputs and n - 1 targets. A packed batch has one row (B = 1)
+    in which clip follows clip without padding.
 
     Attributes:
         text_BS: bytes, padded with 0.
@@ -38,6 +40,7 @@ class Batch:
         num_text_bytes: bytes of all texts, padding not counted.
         clip_ids: in the order of the rows.
         audio_seconds: speech in the batch, padding not counted.
+        packing: where the clips of a packed batch lie; None where it is padded.
     """
 
     text_BS: Int64[Tensor, "B S"]
@@ -49,6 +52,23 @@ class Batch:
     num_text_bytes: int
     clip_ids: tuple[str, ...]
     audio_seconds: float
+    packing: Packing | None = None
+
+    @cached_property
+    def target_rows(self) -> Int64[Tensor, " rows"] | None:
+        """The places b · T + t with a target on some channel; None where all places have one."""
+        has_target = (self.targets_BTC != IGNORE_INDEX).any(dim=-1).flatten()
+        return None if bool(has_target.all()) else has_target.nonzero()[:, 0]
+
+    @property
+    def text_lengths(self) -> tuple[int, ...]:
+        """Bytes of each text."""
+        return self.packing.text.lengths if self.packing else _row_lengths(self.text_mask_BS)
+
+    @property
+    def audio_lengths(self) -> tuple[int, ...]:
+        """Inputs of each clip."""
+        return self.packing.audio.lengths if self.packing else _row_lengths(self.audio_mask_BT)
 
     @property
     def has_text_padding(self) -> bool:
@@ -60,14 +80,25 @@ class Batch:
 
     def to(self, device: torch.device | str) -> "Batch":
         """The same batch on another device."""
-        return replace(
+        rows = self.target_rows  # counted here, because counting on a GPU would wait for it
+        moved = replace(
             self,
-            text_BS=self.text_BS.to(device, non_blocking=True),
-            text_mask_BS=self.text_mask_BS.to(device, non_blocking=True),
-            audio_BTC=self.audio_BTC.to(device, non_blocking=True),
-            targets_BTC=self.targets_BTC.to(device, non_blocking=True),
-            audio_mask_BT=self.audio_mask_BT.to(device, non_blocking=True),
+            text_BS=_move(self.text_BS, device),
+            text_mask_BS=_move(self.text_mask_BS, device),
+            audio_BTC=_move(self.audio_BTC, device),
+            targets_BTC=_move(self.targets_BTC, device),
+            audio_mask_BT=_move(self.audio_mask_BT, device),
+            packing=None if self.packing is None else self.packing.to(device),
         )
+        vars(moved)["target_rows"] = None if rows is None else _move(rows, device)
+        return moved
+
+
+def _move(tensor: Tensor, device: torch.device | str) -> Tensor:
+    """Without waiting: to a GPU that needs pages which the system cannot swap."""
+    if torch.device(device).type == "cuda" and not tensor.is_cuda:
+        tensor = tensor.pin_memory()
+    return tensor.to(device, non_blocking=True)
 
 
 def collate(
@@ -78,8 +109,18 @@ def collate(
     frames_per_second: float,
     max_text_bytes: int = 1024,
     max_steps: int = 3072,
+    packed: bool = False,
 ) -> Batch:
     """Batches clips; a language that the table has a byte for is put in front of the text.
+
+    Args:
+        clips: at least one.
+        layout: of the codes.
+        tags: of the texts.
+        frames_per_second: of the codec.
+        max_text_bytes: that the model reads.
+        max_steps: that the model has.
+        packed: one clip behind the other, instead of padded to the longest.
 
     Raises:
         TextError: a text is empty or has more than `max_text_bytes`.
@@ -88,17 +129,67 @@ def collate(
     texts = [_text(clip, tags, max_text_bytes) for clip in clips]
     steps = [_steps(clip, layout, max_steps) for clip in clips]
     targets = [_targets(steps_TC[1:], layout) for steps_TC in steps]
-    targets_BTC = _stack(targets, IGNORE_INDEX)
-    return Batch(
-        text_BS=_stack(texts, PAD_BYTE),
-        text_mask_BS=_stack([torch.ones_like(text, dtype=torch.bool) for text in texts], False),
-        audio_BTC=_stack([steps_TC[:-1] for steps_TC in steps], layout.pad_id),
-        targets_BTC=targets_BTC,
-        audio_mask_BT=_stack([torch.ones(len(s) - 1, dtype=torch.bool) for s in steps], False),
-        num_targets=int((targets_BTC != IGNORE_INDEX).sum()),
-        num_text_bytes=sum(len(text) for text in texts),
+    seconds = sum(clip.codes.num_frames for clip in clips) / frames_per_second
+    return _assemble(
+        texts,
+        [steps_TC[:-1] for steps_TC in steps],
+        targets,
         clip_ids=tuple(clip.id for clip in clips),
-        audio_seconds=sum(clip.codes.num_frames for clip in clips) / frames_per_second,
+        audio_seconds=seconds,
+        pad_id=None if packed else layout.pad_id,
+    )
+
+
+def take_clips(batch: Batch, indices: Sequence[int], *, pad_id: int) -> Batch:
+    """Some clips of a batch, padded to the longest of them or packed as the batch is.
+
+    Args:
+        batch: on any device.
+        indices: of the clips, in the order that they shall have.
+        pad_id: of the layout.
+    """
+    is_packed = batch.packing is not None
+    texts = _divide(batch.text_BS, batch.text_lengths, packed=is_packed)
+    inputs = _divide(batch.audio_BTC, batch.audio_lengths, packed=is_packed)
+    targets = _divide(batch.targets_BTC, batch.audio_lengths, packed=is_packed)
+    share = sum(len(inputs[i]) for i in indices) / sum(batch.audio_lengths)
+    return _assemble(
+        [texts[i] for i in indices],
+        [inputs[i] for i in indices],
+        [targets[i] for i in indices],
+        clip_ids=tuple(batch.clip_ids[i] for i in indices),
+        audio_seconds=batch.audio_seconds * share,
+        pad_id=None if is_packed else pad_id,
+    )
+
+
+def _assemble(
+    texts: list[Tensor],
+    inputs: list[Tensor],
+    targets: list[Tensor],
+    *,
+    clip_ids: tuple[str, ...],
+    audio_seconds: float,
+    pad_id: int | None,
+) -> Batch:
+    """A batch of what its clips are made of; packed if there is no id to pad with."""
+    packed, device = pad_id is None, texts[0].device
+    join = partial(_join, packed=packed)
+    packing = None
+    if packed:
+        spans = Spans.of([len(text) for text in texts]), Spans.of([len(x) for x in inputs])
+        packing = Packing(*spans).to(device)
+    return Batch(
+        text_BS=join(texts, PAD_BYTE),
+        text_mask_BS=join([torch.ones_like(text, dtype=torch.bool) for text in texts], False),
+        audio_BTC=join(inputs, pad_id or 0),
+        targets_BTC=join(targets, IGNORE_INDEX),
+        audio_mask_BT=join([torch.ones_like(x[:, 0], dtype=torch.bool) for x in inputs], False),
+        num_targets=sum(int((x != IGNORE_INDEX).sum()) for x in targets),
+        num_text_bytes=sum(len(text) for text in texts),
+        clip_ids=clip_ids,
+        audio_seconds=audio_seconds,
+        packing=packing,
     )
 
 
@@ -114,8 +205,12 @@ def drop_text(batch: Batch, probability: float, generator: torch.Generator) -> B
         generator: decides which.
     """
     draws_B = torch.rand(len(batch.clip_ids), generator=generator, device=generator.device)
-    dropped_B1 = (draws_B < probability)[:, None]
-    return replace(batch, text_BS=batch.text_BS.masked_fill(dropped_B1, PAD_BYTE))
+    is_dropped_B = draws_B < probability
+    dropped_BS = is_dropped_B[:, None]
+    if batch.packing is not None:
+        lengths = torch.tensor(batch.text_lengths, device=generator.device)
+        dropped_BS = is_dropped_B.repeat_interleave(lengths)[None]
+    return replace(batch, text_BS=batch.text_BS.masked_fill(dropped_BS, PAD_BYTE))
 
 
 def hide_past(batch: Batch, share: float, pad_id: int, generator: torch.Generator) -> Batch:
@@ -134,14 +229,15 @@ def hide_past(batch: Batch, share: float, pad_id: int, generator: torch.Generato
         pad_id: of the layout.
         generator: decides which.
     """
-    num_clips, num_steps = batch.audio_mask_BT.shape
-    draws_BT = torch.rand(num_clips, num_steps, generator=generator)
-    share_B1 = 2 * share * torch.rand(num_clips, 1, generator=generator)
-    spans = torch.tensor(HIDDEN_SPANS)
-    span_B1 = spans[torch.randint(len(spans), (num_clips, 1), generator=generator)]
-    span_BT = torch.arange(num_steps) // span_B1
-    hidden_BT = draws_BT.gather(1, span_BT) < share_B1
-    hidden_BT[:, 0] = False
+    hidden = []
+    for length in batch.audio_lengths:
+        share_of_clip = 2 * share * torch.rand(1, generator=generator)
+        span = HIDDEN_SPANS[int(torch.randint(len(HIDDEN_SPANS), (1,), generator=generator))]
+        draws = torch.rand(1 + length // span, generator=generator)
+        is_hidden_T = (draws < share_of_clip).repeat_interleave(span)[:length]
+        is_hidden_T[0] = False
+        hidden.append(is_hidden_T)
+    hidden_BT = _join(hidden, False, packed=batch.packing is not None)
     return replace(batch, audio_BTC=batch.audio_BTC.masked_fill(hidden_BT[:, :, None], pad_id))
 
 
@@ -180,5 +276,18 @@ def _targets(steps_TC: Int64[Tensor, "T C"], layout: TokenLayout) -> Int64[Tenso
     return steps_TC.masked_fill(forced, IGNORE_INDEX)
 
 
-def _stack(rows: Sequence[Tensor], padding: int | bool) -> Tensor:
+def _join(rows: Sequence[Tensor], padding: int | bool, *, packed: bool) -> Tensor:
+    if packed:
+        return torch.cat(list(rows))[None]
     return torch.nn.utils.rnn.pad_sequence(list(rows), batch_first=True, padding_value=padding)
+
+
+def _divide(joined: Tensor, lengths: tuple[int, ...], *, packed: bool) -> list[Tensor]:
+    """Inverse of `_join`."""
+    if packed:
+        return list(torch.split(joined[0], list(lengths)))
+    return [row[:length] for row, length in zip(joined, lengths, strict=True)]
+
+
+def _row_lengths(mask: Bool[Tensor, "rows places"]) -> tuple[int, ...]:
+    return tuple(mask.sum(dim=1).tolist())

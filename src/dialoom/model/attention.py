@@ -9,7 +9,9 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
+from dialoom.model.packed_attention import packed_attention
 from dialoom.model.rope import RotaryTable, rotate
+from dialoom.sequence import Packing, Spans
 
 ATTENTION_SCALE = 1.0
 
@@ -80,7 +82,20 @@ class _Projections(nn.Module):
         *,
         mask: Bool[Tensor, "B 1 #T S"] | None = None,
         is_causal: bool = False,
+        spans: tuple[Spans, Spans] | None = None,
     ) -> Float[Tensor, "B T D"]:
+        """Attention and the projection behind it; `spans` of queries and keys of a packed row."""
+        if spans is not None:
+            out_THE = packed_attention(
+                q_BHTE[0].transpose(0, 1),
+                context.keys[0].transpose(0, 1),
+                context.values[0].transpose(0, 1),
+                spans,
+                is_causal=is_causal,
+                scale=ATTENTION_SCALE,
+            )
+            out_TD: Tensor = self.o_proj(out_THE.flatten(1))
+            return out_TD[None]
         out_BHTE = F.scaled_dot_product_attention(
             q_BHTE,
             context.keys,
@@ -109,9 +124,14 @@ class SelfAttention(_Projections):
         mask: Bool[Tensor, "B 1 #T T"] | None,
         *,
         is_causal: bool = False,
+        spans: Spans | None = None,
     ) -> Float[Tensor, "B T D"]:
         return self.attend(
-            self.queries(x_BTD, rope), self.keys_values(x_BTD, rope), mask=mask, is_causal=is_causal
+            self.queries(x_BTD, rope),
+            self.keys_values(x_BTD, rope),
+            mask=mask,
+            is_causal=is_causal,
+            spans=None if spans is None else (spans, spans),
         )
 
     def decode(
@@ -133,5 +153,8 @@ class CrossAttention(_Projections):
         text: KeyValues,
         mask: Bool[Tensor, "B 1 1 S"] | None,
         rope: RotaryTable | None,
+        *,
+        packing: Packing | None = None,
     ) -> Float[Tensor, "B T D"]:
-        return self.attend(self.queries(x_BTD, rope), text, mask=mask)
+        spans = None if packing is None else (packing.audio, packing.text)
+        return self.attend(self.queries(x_BTD, rope), text, mask=mask, spans=spans)

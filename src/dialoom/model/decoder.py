@@ -11,7 +11,7 @@ from dialoom.model.attention import CrossAttention, KeyValues, SelfAttention, Se
 from dialoom.model.blocks import FeedForward, RMSNorm
 from dialoom.model.config import DiaConfig, Revision
 from dialoom.model.rope import RotaryTable, rotary_table
-from dialoom.sequence import cross_mask
+from dialoom.sequence import Packing, cross_mask
 
 
 @dataclass(frozen=True)
@@ -22,11 +22,13 @@ class TextContext:
         states: (B, S, De) of the encoder, whose width De is not the decoder's.
         mask: (B, 1, 1, S), None where no text is padded.
         rope_keys: rotation of the text's keys; None in revision 0626.
+        packing: of a packed batch, whose one row holds all texts.
     """
 
     states: Float[Tensor, "B S De"]
     mask: Bool[Tensor, "B 1 1 S"] | None
     rope_keys: RotaryTable | None
+    packing: Packing | None = None
 
 
 @dataclass
@@ -89,9 +91,18 @@ class DecoderLayer(nn.Module):
         text: TextContext,
         rope_queries: RotaryTable | None,
     ) -> Float[Tensor, "B T D"]:
-        x_BTD = x_BTD + self.self_attention(self.pre_sa_norm(x_BTD), rope, None, is_causal=True)
+        packing = text.packing
+        x_BTD = x_BTD + self.self_attention(
+            self.pre_sa_norm(x_BTD),
+            rope,
+            None,
+            is_causal=True,
+            spans=None if packing is None else packing.audio,
+        )
         keys_values = self.cross_attention.keys_values(text.states, text.rope_keys)
-        return self._after_self_attention(x_BTD, keys_values, text.mask, rope_queries)
+        return self._after_self_attention(
+            x_BTD, keys_values, text.mask, rope_queries, packing=packing
+        )
 
     def decode(
         self,
@@ -111,9 +122,11 @@ class DecoderLayer(nn.Module):
         text: KeyValues,
         text_mask: Bool[Tensor, "B 1 1 S"] | None,
         rope_queries: RotaryTable | None,
+        *,
+        packing: Packing | None = None,
     ) -> Float[Tensor, "B T D"]:
         normed = self.pre_ca_norm(x_BTD)
-        x_BTD = x_BTD + self.cross_attention(normed, text, text_mask, rope_queries)
+        x_BTD = x_BTD + self.cross_attention(normed, text, text_mask, rope_queries, packing=packing)
         out_BTD: Tensor = x_BTD + self.mlp(self.pre_mlp_norm(x_BTD))
         return out_BTD
 
@@ -137,11 +150,14 @@ class Decoder(nn.Module):
         audio_BTC: Int[Tensor, "B T C"],
         encoder_BSD: Float[Tensor, "B S De"],
         text_mask_BS: Bool[Tensor, "B S"] | None = None,
+        packing: Packing | None = None,
     ) -> Float[Tensor, "B T D"]:
         """All steps at once. Padding is on the right, so causality alone keeps it out of sight."""
         positions = torch.arange(audio_BTC.shape[1], device=audio_BTC.device)
+        if packing is not None:
+            positions = packing.audio.positions_T
         rope, rope_queries = self._rope(positions)
-        text = self._text_context(encoder_BSD, text_mask_BS)
+        text = self._text_context(encoder_BSD, text_mask_BS, packing)
         x_BTD = self.embeddings(audio_BTC)
         for layer in self.layers:
             x_BTD = layer(x_BTD, rope, text, rope_queries)
@@ -201,12 +217,17 @@ class Decoder(nn.Module):
         return rope, rotary_table(positions, decoder.cross_head_dim, theta)
 
     def _text_context(
-        self, encoder_BSD: Float[Tensor, "B S De"], text_mask_BS: Bool[Tensor, "B S"] | None
+        self,
+        encoder_BSD: Float[Tensor, "B S De"],
+        text_mask_BS: Bool[Tensor, "B S"] | None,
+        packing: Packing | None = None,
     ) -> TextContext:
         rope_keys = None
         if self._rotates_cross_attention:
             positions = torch.arange(encoder_BSD.shape[1], device=encoder_BSD.device)
+            if packing is not None:
+                positions = packing.text.positions_T
             head_dim = self.config.decoder.cross_head_dim
             rope_keys = rotary_table(positions, head_dim, self.config.rope_theta)
         mask = None if text_mask_BS is None else cross_mask(text_mask_BS)
-        return TextContext(encoder_BSD, mask, rope_keys)
+        return TextContext(encoder_BSD, mask, rope_keys, packing)

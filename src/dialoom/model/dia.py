@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from dialoom.model.config import DiaConfig
 from dialoom.model.decoder import Decoder
 from dialoom.model.encoder import Encoder
+from dialoom.sequence import Packing
 
 
 class DiaModel(nn.Module):
@@ -44,16 +45,29 @@ class DiaModel(nn.Module):
         text_BS: Int[Tensor, "B S"],
         audio_BTC: Int[Tensor, "B T C"],
         text_mask_BS: Bool[Tensor, "B S"] | None = None,
+        packing: Packing | None = None,
     ) -> Float[Tensor, "B T C V"]:
-        """Teacher-forced logits: row t predicts step t + 1.
+        """Teacher-forced logits: row t predicts step t + 1. Arguments as those of `states`."""
+        return self.head(self.states(text_BS, audio_BTC, text_mask_BS, packing))
+
+    def states(
+        self,
+        text_BS: Int[Tensor, "B S"],
+        audio_BTC: Int[Tensor, "B T C"],
+        text_mask_BS: Bool[Tensor, "B S"] | None = None,
+        packing: Packing | None = None,
+    ) -> Float[Tensor, "B T D"]:
+        """What `head` makes the logits of; a loss can do so piece by piece.
 
         Args:
             text_BS: byte ids, zero-padded on the right.
             audio_BTC: decoder steps 0 … n-2, padded on the right.
             text_mask_BS: True for bytes that may be attended to; None where all may.
+            packing: of a packed batch, which has one row of text and one of audio.
         """
-        encoder_BSD = self.encoder(text_BS, text_mask_BS)
-        return self.head(self.decoder(audio_BTC, encoder_BSD, text_mask_BS))
+        encoder_BSD = self.encoder(text_BS, text_mask_BS, None if packing is None else packing.text)
+        hidden: Tensor = self.decoder(audio_BTC, encoder_BSD, text_mask_BS, packing)
+        return hidden
 
     def head(self, hidden_BTD: Float[Tensor, "B T D"]) -> Float[Tensor, "B T C V"]:
         """Decoder states → logits."""

@@ -8,7 +8,7 @@ from dialoom.model.attention import SelfAttention
 from dialoom.model.blocks import FeedForward, RMSNorm
 from dialoom.model.config import DiaConfig
 from dialoom.model.rope import RotaryTable, rotary_table
-from dialoom.sequence import encoder_self_mask
+from dialoom.sequence import Spans, encoder_self_mask
 
 
 class EncoderLayer(nn.Module):
@@ -32,8 +32,9 @@ class EncoderLayer(nn.Module):
         x_BSD: Float[Tensor, "B S D"],
         rope: RotaryTable,
         mask: Bool[Tensor, "B 1 1 S"] | None,
+        spans: Spans | None = None,
     ) -> Float[Tensor, "B S D"]:
-        x_BSD = x_BSD + self.self_attention(self.pre_sa_norm(x_BSD), rope, mask)
+        x_BSD = x_BSD + self.self_attention(self.pre_sa_norm(x_BSD), rope, mask, spans=spans)
         out_BSD: Tensor = x_BSD + self.mlp(self.post_sa_norm(x_BSD))
         return out_BSD
 
@@ -52,14 +53,25 @@ class Encoder(nn.Module):
         self.norm = RMSNorm(config.encoder.hidden_size, config.norm_eps)
 
     def forward(
-        self, text_BS: Int[Tensor, "B S"], text_mask_BS: Bool[Tensor, "B S"] | None = None
+        self,
+        text_BS: Int[Tensor, "B S"],
+        text_mask_BS: Bool[Tensor, "B S"] | None = None,
+        spans: Spans | None = None,
     ) -> Float[Tensor, "B S D"]:
-        """Encodes; a mask is needed only where texts of the batch differ in length."""
+        """Encodes.
+
+        Args:
+            text_BS: byte ids.
+            text_mask_BS: needed only where texts of the batch differ in length.
+            spans: of the texts of a packed row.
+        """
         positions = torch.arange(text_BS.shape[1], device=text_BS.device)
+        if spans is not None:
+            positions = spans.positions_T
         rope = rotary_table(positions, self.head_dim, self.rope_theta)
         mask = None if text_mask_BS is None else encoder_self_mask(text_mask_BS)
         x_BSD = self.embedding(text_BS)
         for layer in self.layers:
-            x_BSD = layer(x_BSD, rope, mask)
+            x_BSD = layer(x_BSD, rope, mask, spans)
         normed: Tensor = self.norm(x_BSD)
         return normed

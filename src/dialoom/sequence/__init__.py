@@ -10,10 +10,13 @@ from dialoom.sequence.delay import (
 )
 from dialoom.sequence.layout import DIA_DELAY_PATTERN, IGNORE_INDEX, TokenLayout
 from dialoom.sequence.masks import cross_mask, decoder_self_mask, encoder_self_mask
+from dialoom.sequence.packing import Packing, Spans
 
 __all__ = [
     "DIA_DELAY_PATTERN",
     "IGNORE_INDEX",
+    "Packing",
+    "Spans",
     "TokenLayout",
     "apply_audio_delay",
     "build_delay_indices",

@@ -1,18 +1,20 @@
 """torch.compile, block by block: small graphs that compile in seconds and fit every length."""
 
 from collections.abc import Callable, Collection
+from functools import partial
 
 import torch
 from torch import nn
 
-from dialoom.loss import LossSums, channel_loss
+from dialoom.loss import ChunkLoss, LossSums, cross_entropy_gradient, head_loss
 from dialoom.model import DiaModel
 from dialoom.model.attention import CrossAttention
 
 
-def compiled_channel_loss() -> Callable[..., LossSums]:
-    """`channel_loss` in one pass over the logits for each of forward and backward."""
-    return torch.compile(channel_loss, dynamic=True)
+def compiled_head_loss() -> Callable[..., LossSums]:
+    """`head_loss` that goes over the logits of a chunk in as few passes as there can be."""
+    compiled: ChunkLoss = torch.compile(cross_entropy_gradient, dynamic=True)
+    return partial(head_loss, chunk_loss=compiled)
 
 
 def compile_blocks(model: DiaModel, *, watched: Collection[CrossAttention] = ()) -> None:

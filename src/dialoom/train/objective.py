@@ -4,10 +4,10 @@ from contextlib import AbstractContextManager
 
 import torch
 
-from dialoom.loss import channel_loss
+from dialoom.loss import head_loss
 from dialoom.model import DiaModel
 from dialoom.train.alignment import AlignmentGuide
-from dialoom.train.compilation import compile_blocks, compiled_channel_loss
+from dialoom.train.compilation import compile_blocks, compiled_head_loss
 from dialoom.train.settings import TrainSettings
 from dialoom.train.step import Objective
 
@@ -27,5 +27,5 @@ def build_objective(
         channel_weights=None if weights is None else torch.tensor(weights, device=device),
         autocast=autocast,
         guide=guide,
-        loss=compiled_channel_loss() if settings.compile else channel_loss,
+        loss=compiled_head_loss() if settings.compile else head_loss,
     )

@@ -10,7 +10,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from dialoom.data import Batch, drop_text, hide_past
-from dialoom.loss import LossSums, channel_loss
+from dialoom.loss import LossSums, head_loss
 from dialoom.model import DiaModel
 from dialoom.sequence import TokenLayout
 from dialoom.train.alignment import AlignmentGuide
@@ -51,28 +51,32 @@ class Objective:
         channel_weights: w_c of the loss; None for all 1.
         autocast: around the forward pass.
         guide: of the cross-attention; None for a model that speaks already.
-        loss: `channel_loss`, or the compiled one.
+        loss: `head_loss`, or the compiled one.
     """
 
     clip_norm: float
     channel_weights: Tensor | None = None
     autocast: AbstractContextManager[None] = field(default_factory=nullcontext)
     guide: AlignmentGuide | None = None
-    loss: Callable[..., LossSums] = channel_loss
+    loss: Callable[..., LossSums] = head_loss
 
 
 def forward_loss(
     model: DiaModel,
     batch: Batch,
     channel_weights: Tensor | None,
-    loss: Callable[..., LossSums] = channel_loss,
+    loss: Callable[..., LossSums] = head_loss,
 ) -> LossSums:
     """Teacher-forced loss of one micro-batch, as sums."""
     text_mask_BS = batch.text_mask_BS if batch.has_text_padding else None
-    logits_BTCV = model(batch.text_BS, batch.audio_BTC, text_mask_BS)
+    hidden_BTD = model.states(batch.text_BS, batch.audio_BTC, text_mask_BS, batch.packing)
+    hidden_RD, targets_RC = hidden_BTD.flatten(0, 1), batch.targets_BTC.flatten(0, 1)
+    if batch.target_rows is not None:
+        hidden_RD, targets_RC = hidden_RD[batch.target_rows], targets_RC[batch.target_rows]
     return loss(
-        logits_BTCV,
-        batch.targets_BTC,
+        hidden_RD,
+        model.logits_dense.weight,
+        targets_RC,
         eos_id=model.config.layout.eos_id,
         channel_weights=channel_weights,
     )
