@@ -227,9 +227,7 @@ def test_a_stream_that_breaks_off_goes_on(
 
 
 def test_the_command(source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(
-        "dialoom.data.stream_preparation.load_codec", lambda name, device: FakeCodec()
-    )
+    monkeypatch.setattr("dialoom.data.preparation.load_codec", lambda name, device: FakeCodec())
     app = typer.Typer()
     app.command()(prepare_command)
     arguments = [str(source), str(tmp_path / "out"), "--streaming"]

@@ -49,6 +49,9 @@ def prepare_command(
     edge_silence: Annotated[
         str, typer.Option(help="Seconds left of the silence before and after, or off.")
     ] = "0.2",
+    engine: Annotated[
+        str, typer.Option(help="local, or ray: the cluster of RAY_ADDRESS, else this machine.")
+    ] = "local",
     streaming: Annotated[
         bool, typer.Option("--streaming", help="Read a Hub id as it comes, nothing downloaded.")
     ] = False,
@@ -72,6 +75,7 @@ def prepare_command(
                 valid_fraction=valid_fraction,
                 loudness_lufs=_number_or_off("--loudness", loudness),
                 edge_silence_s=_number_or_off("--edge-silence", edge_silence),
+                engine=engine,
             )
             summary = _prepare(source, out, options, _stream_of(subset, streaming=streaming))
     except KeyboardInterrupt:

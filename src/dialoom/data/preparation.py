@@ -15,6 +15,7 @@ import json
 import os
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass, field, replace
 from itertools import islice
 from pathlib import Path
@@ -23,7 +24,7 @@ from dialoom.codec.base import Codec
 from dialoom.codec.load import load_codec
 from dialoom.data.clip import Clip, Rejection, SourceClip
 from dialoom.data.corpus import Corpus, CorpusInfo
-from dialoom.data.encoding import PrepareOptions, encode_entries
+from dialoom.data.encoding import Engine, LocalEngine, PrepareOptions
 from dialoom.data.entries import NO_SUCH_FILE, Entry, path_name
 from dialoom.data.lock import sole_writer
 from dialoom.data.processing import vanished
@@ -148,25 +149,34 @@ def _prepare(
 ) -> PrepareSummary:
     listed = open_source(source, format=options.format, columns=options.columns)
     entries = [fill_in(entry, options) for entry in listed]
-    codec = codec or load_codec(options.codec, device=options.device)
-    identity, fraction = identity_of(Path(source)), options.valid_fraction
-    writer = CorpusWriter(
-        out,
-        codec.spec,
-        valid_fraction=fraction,
-        source=identity,
-        processing=options.processing,
-    )
-    parts = _divide(entries, options)
-    pending = _find_pending(parts, writer, Path(source))
-    num_reused = len(entries) - sum(len(part.left) for part in pending)
-    outcomes = encode_entries((entry for part in pending for entry in part.left), codec, options)
-    told = tell(outcomes, progress, already=num_reused, total=len(entries))
-    for part in pending:
-        finish_part(part, islice(told, len(part.left)), writer)
+    with open_engine(codec, options) as engine:
+        writer = CorpusWriter(
+            out,
+            engine.spec,
+            valid_fraction=options.valid_fraction,
+            source=identity_of(Path(source)),
+            processing=options.processing,
+        )
+        parts = _divide(entries, options)
+        pending = _find_pending(parts, writer, Path(source))
+        num_reused = len(entries) - sum(len(part.left) for part in pending)
+        outcomes = engine.encode(entry for part in pending for entry in part.left)
+        told = tell(outcomes, progress, already=num_reused, total=len(entries))
+        for part in pending:
+            finish_part(part, islice(told, len(part.left)), writer)
     info = writer.finish(len(parts))
     unknown = find_unknown_tags(Corpus.open(out))
     return PrepareSummary(info, tuple(writer.rejections()), num_reused, unknown)
+
+
+def open_engine(codec: Codec | None, options: PrepareOptions) -> AbstractContextManager[Engine]:
+    """Whoever encodes, ready while the block lasts; `codec` takes the place of `options.codec`."""
+    if options.engine == "ray":
+        from dialoom.data.ray_engine import RayEngine
+
+        return RayEngine(codec or options.codec, options)
+    codec = codec or load_codec(options.codec, device=options.device)
+    return nullcontext(LocalEngine(codec, options))
 
 
 def identity_of(source: Path) -> str:
@@ -209,8 +219,11 @@ def _refuse_loss(pending: Sequence[Part], writer: CorpusWriter, source: Path) ->
             )
 
 
-def finish_part(part: Part, outcomes: Iterator[Clip | Rejection], writer: CorpusWriter) -> None:
-    """Writes the shard of a part of these outcomes; what stops it comes after what is ready."""
+def finish_part(part: Part, outcomes: Iterator[Clip | Rejection], writer: CorpusWriter) -> int:
+    """Writes the shard of a part, whose last outcomes these are; says how many there are.
+
+    Whatever stops it, what is ready is saved first.
+    """
     saved_at_s = time.monotonic()
     try:
         for outcome in outcomes:
@@ -219,11 +232,13 @@ def finish_part(part: Part, outcomes: Iterator[Clip | Rejection], writer: Corpus
                 part.pass_to(writer.save)
                 saved_at_s = time.monotonic()
         part.pass_to(writer.write)
+        num_entries = part.num_done
         part.forget()
     except BaseException:
         if part.clips or part.rejections:
             part.pass_to(writer.save)
         raise
+    return num_entries
 
 
 def find_unknown_tags(corpus: Corpus) -> UnknownTags:

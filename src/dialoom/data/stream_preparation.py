@@ -14,12 +14,12 @@ from itertools import chain, islice
 from pathlib import Path
 
 from dialoom.codec.base import Codec
-from dialoom.codec.load import load_codec
 from dialoom.data import preparation
 from dialoom.data.atomic import atomic_path
 from dialoom.data.corpus import Corpus, read_columns
-from dialoom.data.encoding import PrepareOptions, encode_entries
+from dialoom.data.encoding import Engine, PrepareOptions
 from dialoom.data.entries import Entry
+from dialoom.data.lock import sole_writer
 from dialoom.data.preparation import Part, PrepareSummary, ProgressCallback
 from dialoom.data.row_stream import RowStream, StreamState
 from dialoom.data.shard import shard_name
@@ -54,17 +54,22 @@ def prepare_stream(
         CodecError: the codec cannot be loaded.
     """
     options, out = options or PrepareOptions(), Path(out)
-    stream = RowStream(source, options.columns, subset=subset)
-    codec = codec or load_codec(options.codec, device=options.device)
-    writer = CorpusWriter(
-        out,
-        codec.spec,
-        valid_fraction=options.valid_fraction,
-        source=_identity(source, subset),
-        processing=options.processing,
-    )
-    run = _StreamRun(stream, writer, out, options)
-    num_parts, num_reused = run.go_on(codec, progress)
+    with sole_writer(out):
+        stream = RowStream(source, options.columns, subset=subset)
+        with preparation.open_engine(codec, options) as engine:
+            writer = CorpusWriter(
+                out,
+                engine.spec,
+                valid_fraction=options.valid_fraction,
+                source=_identity(source, subset),
+                processing=options.processing,
+            )
+            run = _StreamRun(stream, writer, out, options)
+            num_parts, num_reused = run.go_on(engine, progress)
+        return _finish(writer, out, num_parts, num_reused)
+
+
+def _finish(writer: CorpusWriter, out: Path, num_parts: int, num_reused: int) -> PrepareSummary:
     info = writer.finish(num_parts)
     (out / STATE_FILE).unlink(missing_ok=True)
     unknown = preparation.find_unknown_tags(Corpus.open(out))
@@ -83,7 +88,7 @@ class _StreamRun:
         self._options = options
         self._size = preparation.CLIPS_PER_SHARD
 
-    def go_on(self, codec: Codec, progress: ProgressCallback | None) -> tuple[int, int]:
+    def go_on(self, engine: Engine, progress: ProgressCallback | None) -> tuple[int, int]:
         """Writes all shards that are not there; how many there are, and clips that were."""
         index = self._num_finished()
         writer = self._writer
@@ -93,13 +98,13 @@ class _StreamRun:
             return index, num_reused  # only the last shard of a stream is not full
         part = self._begun(index)
         num_reused += part.num_done
-        outcomes = encode_entries(self._entries(num_reused), codec, self._options)
+        outcomes = engine.encode(self._entries(num_reused))
         told = preparation.tell(outcomes, progress, already=num_reused, total=self._stream.num_rows)
         while (head := list(islice(told, 1))) or part.num_done:
             rest = islice(told, max(0, self._size - part.num_done - len(head)))
-            preparation.finish_part(part, chain(head, rest), writer)
+            num_entries = preparation.finish_part(part, chain(head, rest), writer)
             self._save_state(part.index + 1)
-            if part.num_done < self._size:
+            if num_entries < self._size:
                 return part.index + 1, num_reused
             part = Part(part.index + 1, [], self._fingerprint(part.index + 1))
         return part.index, num_reused
@@ -136,7 +141,9 @@ class _StreamRun:
         return known
 
     def _fingerprint(self, index: int) -> str:
-        settings = asdict(self._options) | {"workers": 0, "device": "", "format": "", "codec": ""}
+        settings = asdict(self._options)
+        for name in ("workers", "device", "format", "codec", "engine"):  # change nothing in a clip
+            del settings[name]
         parts = [self._stream.identity, settings, self._size * index]
         return hashlib.sha256(json.dumps(parts, default=str).encode()).hexdigest()
 
