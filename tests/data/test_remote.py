@@ -1,6 +1,7 @@
 """A corpus in object storage is copied once, then as far as it changed, and read as any other."""
 
 import json
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -125,8 +126,9 @@ def test_a_damaged_list_of_what_was_copied_costs_a_copy(storage: MemoryFileSyste
     ],
 )
 def test_what_cannot_be_opened_is_one_line(
-    storage: MemoryFileSystem, address: str, message: str
+    storage: MemoryFileSystem, address: str, message: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setitem(sys.modules, "s3fs", None)
     with pytest.raises(DataError, match=message) as caught:
         Corpus.open(address)
     assert "\n" not in str(caught.value)

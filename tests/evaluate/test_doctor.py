@@ -102,6 +102,16 @@ def test_the_targets_are_the_clips(tmp_path):
         assert target.sound.samples[: len(samples)] == pytest.approx(samples, abs=2e-3)
 
 
+def test_targets_of_a_source_are_those_that_prepare_would_make(tmp_path):
+    """One hears what a model would be asked to say: without the silence before and after."""
+    text, samples = clean_clips(1)["clean-00"]
+    clips = {"padded": (text, np.pad(samples, 2 * RATE_HZ)), "silent": (text, 1e-5 * samples)}
+    diagnosis = diagnose(open_subject(write_source(tmp_path / "source", clips)))
+    assert [target.clip_id for target in diagnosis.targets] == ["padded"]
+    length_s = len(samples) / RATE_HZ
+    assert diagnosis.targets[0].sound.duration_s == pytest.approx(length_s, abs=0.4)
+
+
 def test_targets_that_differ_are_told(tmp_path, monkeypatch):
     import dialoom.evaluate.doctor as doctor
 

@@ -14,7 +14,14 @@ from dialoom.codec import Codec, CodecSpec, load_codec
 from dialoom.data import Clip, Columns, Corpus, Rejection, SourceClip, open_source
 from dialoom.data.audio_ref import AudioRef
 from dialoom.data.corpus import INFO_FILE, read_columns, refuse_other_codec
-from dialoom.data.processing import MAX_DECODER_STEPS, MAX_TEXT_BYTES
+from dialoom.data.encoding import encode_clip
+from dialoom.data.processing import (
+    MAX_DECODER_STEPS,
+    MAX_TEXT_BYTES,
+    Processing,
+    max_frames_of,
+    process_clip,
+)
 from dialoom.data.shard import shard_paths
 from dialoom.data.writer import REJECTED_FILE
 from dialoom.errors import CodecError, DataError
@@ -106,6 +113,7 @@ class Subject(Protocol):
 
         Raises:
             AudioError: its recording cannot be read.
+            DataError: `prepare` would refuse it.
             CodecError: the codec cannot be loaded.
         """
         ...
@@ -235,9 +243,16 @@ class SourceSubject:
         return self._clips[index].audio.load()
 
     def clip(self, index: int) -> Clip:
-        found = self._clips[index]
-        codes = self.codec().encode(self.sound(index))
-        return Clip(found.id, found.text, found.language, found.speaker, codes, found.source)
+        """As `prepare` would make it."""
+        codec = self.codec()
+        processing = Processing(
+            max_text_bytes=self.limits.max_text_bytes,
+            max_frames=max_frames_of(self.limits.max_steps, layout_of(codec.spec)),
+        )
+        processed = process_clip(self._clips[index], codec.spec, processing)
+        if isinstance(processed, Rejection):
+            raise DataError(str(processed))
+        return encode_clip(processed, codec)
 
     def content_hash(self, index: int) -> str:
         return hashlib.sha256(self.sound(index).samples.tobytes()).hexdigest()
