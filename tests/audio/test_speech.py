@@ -1,13 +1,13 @@
-"""Silero's detector finds the pauses between sentences of real speech."""
+"""Silero's detector finds the pauses between sentences."""
 
 import sys
-from importlib.resources import as_file, files
 from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
 import torch
+from fake_speech import fake_sentence
 
 from dialoom.audio import Segment, Waveform, read_audio, read_mono, resample
 from dialoom.audio.speech import SPEECH_RATE_HZ, SileroDetector, SpeechDetector
@@ -17,17 +17,11 @@ TOLERANCE_S = 0.25
 PAUSE_S = 1.5
 
 
-def _sentences() -> list[Waveform]:
-    folder = files("dialoom") / "demo_data" / "clips"
-    with as_file(folder) as path:
-        clips = sorted(Path(path).iterdir())[:3]
-        return [resample(read_audio(clip), SPEECH_RATE_HZ) for clip in clips]
-
-
 def test_speech_is_found_between_pauses() -> None:
     silence = np.zeros(round(PAUSE_S * SPEECH_RATE_HZ), np.float32)
     parts, known, at_s = [silence], [], PAUSE_S
-    for sentence in _sentences():
+    for seed in range(3):
+        sentence = fake_sentence(seed, num_sounds=25)
         known.append(Segment(at_s, at_s + sentence.duration_s))
         parts += [sentence.samples, silence]
         at_s += sentence.duration_s + PAUSE_S
