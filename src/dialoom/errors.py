@@ -10,6 +10,7 @@
         ├── CheckpointError         a model that is damaged, incomplete or not what it should be
         │   └── RevisionMissing     it does not say whose mathematics its weights are for
         ├── GenerationError         a request to speak that cannot be met
+        ├── MissingExtra            something asked for needs a package that is not installed
         └── TrainingDiverged        the loss or its gradients stopped being numbers
 
 Whoever raises a UserError writes the whole sentence: what, where, which value, what to do.
@@ -55,6 +56,19 @@ class RevisionMissing(CheckpointError):
 
 class GenerationError(UserError):
     """A request to speak that cannot be met."""
+
+
+class MissingExtra(UserError):
+    """A package of an extra is not installed.
+
+    Args:
+        purpose: what it is wanted for.
+        package: that is missing.
+        extra: of dialoom, which brings it.
+    """
+
+    def __init__(self, purpose: str, package: str, extra: str) -> None:
+        super().__init__(f"{purpose} needs {package}; run: pip install 'dialoom[{extra}]'")
 
 
 class TrainingDiverged(UserError):

@@ -1,11 +1,13 @@
 """`dialoom prepare` says what it made and what it left out."""
 
+import json
 import signal
 from pathlib import Path
 
 import pytest
 import typer
 from fake_audio import FakeCodec, write_tone
+from tiny_whisper import save_tiny_whisper
 from typer.testing import CliRunner
 
 from dialoom.audio import Waveform
@@ -21,6 +23,11 @@ app.command()(prepare_command)
 @pytest.fixture(autouse=True)
 def _fake_codec(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("dialoom.data.preparation.load_codec", lambda name, device: FakeCodec())
+
+
+@pytest.fixture
+def tmp_whisper(tmp_path: Path) -> Path:
+    return save_tiny_whisper(tmp_path / "whisper")
 
 
 def _run(*arguments: str | Path) -> list[str]:
@@ -43,9 +50,9 @@ def test_summary(tmp_path: Path) -> None:
         f"{out}: 20 clips, 0.00 h ({info.num_train} train, {info.num_valid} valid), codec fake"
     )
     assert lines[1] == f"7 rejected, all listed in {out}/rejected.jsonl:"
-    assert (
-        lines[2]
-        == "  bad-0.wav: has no transcript; put bad-0.txt, bad-0.lab or bad-0.json beside it"
+    assert lines[2] == (
+        "  bad-0.wav: has no transcript; put bad-0.txt, bad-0.lab or bad-0.json beside it, "
+        "or let --asr-model transcribe it (extra asr)"
     )
     assert lines[7:] == ["  … and 2 more"]
     assert _run(source, out, "--language", "en", "--valid-fraction", "0.2")[1] == (
@@ -130,3 +137,40 @@ def test_stopped_it_says_that_it_goes_on(
     assert "Traceback" not in result.output
     monkeypatch.setattr("dialoom.data.preparation.load_codec", lambda name, device: FakeCodec())
     assert "2 entries were there already and are kept" in _run(*arguments)
+
+
+def _write_turns(folder: Path) -> Path:
+    folder.mkdir()
+    write_tone(folder / "talk.wav", 15.0)
+    turns = ["talk.wav,Ann,0,5,Hello. (laughs)", "talk.wav,Bob,5.5,9,Hi. (waves)"]
+    header = "conversation,who,from,until,text"
+    (folder / "metadata.csv").write_text("\n".join([header, *turns]))
+    return folder
+
+
+def test_turns_become_dialogue(tmp_path: Path) -> None:
+    source = _write_turns(tmp_path / "source")
+    columns = "audio=conversation,speaker=who,start=from,end=until"
+    lines = _run(source, tmp_path / "out", "--dialogue", "--columns", columns)
+    assert Corpus.open(tmp_path / "out")[0].text == "[S1] Hello. (laughs) [S2] Hi. (waves)"
+    assert lines[-1] == "1 non-verbal tags that Dia knows, 1 that it does not: (waves) 1×"
+    with pytest.raises(DataError, match="pieces of 21 to 20 s"):
+        _run(source, tmp_path / "out", "--dialogue", "--columns", columns, "--min-seconds", "21")
+    with pytest.raises(DataError, match="need --dialogue or --split-long"):
+        _run(source, tmp_path / "out", "--min-seconds", "3")
+
+
+@pytest.mark.filterwarnings("ignore:__array_wrap__ must accept:DeprecationWarning")
+def test_recordings_are_cut_and_transcribed(tmp_path: Path, tmp_whisper: Path) -> None:
+    """With the real detector, for which a tone is no speech, and a Whisper of random weights."""
+    write_tone(tmp_path / "source/long.wav", 8.0)
+    write_tone(tmp_path / "short/a.wav", 2.0)
+    with pytest.raises(DataError, match=r"none of 1 entries .* long\.wav: nobody speaks in it"):
+        _run(tmp_path / "source", tmp_path / "a", "--split-long", "--asr-model", tmp_whisper)
+    with pytest.raises(DataError, match=r"add --asr-model .*pip install 'dialoom\[asr\]'"):
+        _run(tmp_path / "source", tmp_path / "b", "--split-long")
+    _run(tmp_path / "short", tmp_path / "c", "--asr-model", tmp_whisper)
+    text = Corpus.open(tmp_path / "c")[0].text
+    heard = json.loads((tmp_path / "c/transcripts.jsonl").read_text())
+    assert text == "[S1] " + " ".join(heard["text"].split())
+    assert heard["words"]

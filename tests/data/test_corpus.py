@@ -82,6 +82,7 @@ def test_other_readers_see_the_columns_of_the_format(tmp_path: Path) -> None:
         "num_frames": "int32",
         "codes": "list<element: uint16>",
         "source": "string",
+        "confidence": "double",
     }
     row = table.to_pylist()[1]
     assert row["codes"] == corpus[1].codes.frames.reshape(-1).tolist(), "frame-major"

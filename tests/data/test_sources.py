@@ -107,7 +107,10 @@ def test_missing_transcripts_are_listed(tmp_path: Path) -> None:
     write_tone(tmp_path / "f/b.wav")
     rejection = _rejection(tmp_path / "f")
     assert (rejection.source, rejection.reason) == ("b.wav", "has no transcript")
-    assert rejection.remedy == "put b.txt, b.lab or b.json beside it"
+    assert (
+        rejection.remedy
+        == "put b.txt, b.lab or b.json beside it, or let --asr-model transcribe it (extra asr)"
+    )
     for text, table in [("a.wav|\n", "l.txt"), ("audio,text\na.wav,\n", "m.csv")]:
         (tmp_path / "f" / table).write_text(text)
         assert _rejection(tmp_path / "f" / table).reason == "has no transcript"

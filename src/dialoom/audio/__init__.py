@@ -1,6 +1,7 @@
 """Files ↔ Waveform: reading, down-mix, resampling, loudness, silence, writing."""
 
 from dialoom.audio.loudness import loudness_lufs, normalize_loudness
+from dialoom.audio.mono import read_mono
 from dialoom.audio.read import (
     AUDIO_SUFFIXES,
     MAX_SAMPLE_RATE_HZ,
@@ -31,6 +32,7 @@ __all__ = [
     "normalize_loudness",
     "read_audio",
     "read_audio_bytes",
+    "read_mono",
     "resample",
     "trim_edges",
     "write_audio",

@@ -125,7 +125,7 @@ def _read(file: Path | io.BytesIO, name: Path, num_bytes: int, part: _Part) -> W
         )
     samples_NM, sample_rate_hz = _decode(file, name, part)
     samples = samples_NM.mean(axis=1, dtype=np.float32)
-    _refuse_unusable(name, samples)
+    refuse_unusable(name, samples)
     return Waveform(samples=samples, sample_rate_hz=sample_rate_hz)
 
 
@@ -202,22 +202,28 @@ def _decode(
     """The samples of all M channels, and their rate."""
     try:
         with soundfile.SoundFile(source) as file:
-            _refuse_header(file, name)
+            refuse_header(file, name)
             samples_NM = _read_part(file, name, part)
             num_decoded, rate_hz, format = file.tell(), int(file.samplerate), file.format
             num_told = int(file.frames)
     except soundfile.LibsndfileError as error:
-        raise AudioFileError(
-            name,
-            reason=f"not readable as audio ({error.error_string.rstrip('.')})",
-            remedy="export it again as wav or flac",
-        ) from error
+        raise unreadable(name, error) from error
     if part.segment.end_s is None:
         _refuse_cut(source, name, format, (num_decoded, num_told, rate_hz))
     return samples_NM, rate_hz
 
 
-def _refuse_header(file: soundfile.SoundFile, name: Path) -> None:
+def unreadable(name: Path, error: soundfile.LibsndfileError) -> AudioFileError:
+    """What libsndfile says, in one line."""
+    return AudioFileError(
+        name,
+        reason=f"not readable as audio ({error.error_string.rstrip('.')})",
+        remedy="export it again as wav or flac",
+    )
+
+
+def refuse_header(file: soundfile.SoundFile, name: Path) -> None:
+    """Raises AudioFileError for a rate or a number of channels that is not read."""
     rate_hz = int(file.samplerate)
     if not MIN_SAMPLE_RATE_HZ <= rate_hz <= MAX_SAMPLE_RATE_HZ:
         raise AudioFileError(
@@ -302,7 +308,8 @@ def _refuse_cut(
             )
 
 
-def _refuse_unusable(path: Path, samples: Float32[np.ndarray, " N"]) -> None:
+def refuse_unusable(path: Path, samples: Float32[np.ndarray, " N"]) -> None:
+    """Raises AudioFileError for no samples, such as are not finite, and silence."""
     if samples.size == 0:
         raise AudioFileError(path, reason="holds no samples", remedy="record it again or remove it")
     if not np.isfinite(samples).all():

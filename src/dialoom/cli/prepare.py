@@ -3,7 +3,7 @@
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,7 +13,8 @@ from dialoom.errors import DataError
 from dialoom.observe import counted_progress
 
 if TYPE_CHECKING:
-    from dialoom.data import PrepareOptions, PrepareSummary
+    from dialoom.data import PieceLimits, PrepareOptions, PrepareSummary
+    from dialoom.text import Nonverbals
 
 SHOWN_REJECTIONS = 5
 SHOWN_TAGS = 5
@@ -58,12 +59,33 @@ def prepare_command(
     subset: Annotated[
         str | None, typer.Option(help="With --streaming: which configuration of the dataset.")
     ] = None,
+    dialogue: Annotated[
+        bool, typer.Option("--dialogue", help="Join turns to clips of [S1] … [S2] …, 5 to 20 s.")
+    ] = False,
+    split_long: Annotated[
+        bool,
+        typer.Option("--split-long", help="Cut recordings without transcripts, 3 to 20 s (vad)."),
+    ] = False,
+    asr_model: Annotated[
+        str | None,
+        typer.Option(help="The Whisper that transcribes recordings without transcripts (asr)."),
+    ] = None,
+    min_seconds: Annotated[
+        float | None, typer.Option(help="The least length with --dialogue or --split-long.")
+    ] = None,
+    max_seconds: Annotated[
+        float | None, typer.Option(help="The greatest length with --dialogue or --split-long.")
+    ] = None,
 ) -> None:
     """Turns recordings with transcripts into a corpus of codes. Run again, it goes on."""
     try:
         with _terminate_as_ctrl_c():
             from dialoom.data import Columns, PrepareOptions
+            from dialoom.errors import DataError
 
+            given = min_seconds is not None or max_seconds is not None
+            if given and not (dialogue or split_long):
+                raise DataError("--min-seconds and --max-seconds need --dialogue or --split-long")
             options = PrepareOptions(
                 format=format,
                 columns=Columns.parse(columns),
@@ -76,6 +98,9 @@ def prepare_command(
                 loudness_lufs=_number_or_off("--loudness", loudness),
                 edge_silence_s=_number_or_off("--edge-silence", edge_silence),
                 engine=engine,
+                asr_model=asr_model,
+                dialogue=_limits("dialogue", min_seconds, max_seconds) if dialogue else None,
+                split_long=_limits("split", min_seconds, max_seconds) if split_long else None,
             )
             summary = _prepare(source, out, options, _stream_of(subset, streaming=streaming))
     except KeyboardInterrupt:
@@ -123,10 +148,23 @@ def _prepare(
     from dialoom.data import prepare
     from dialoom.data.stream_preparation import prepare_stream
 
-    with counted_progress("prepare") as progress:
+    with counted_progress("listen") as listening, counted_progress("prepare") as progress:
         if stream is None:
-            return prepare(source, out, options, progress=progress)
+            return prepare(source, out, options, progress=progress, listening=listening)
         return prepare_stream(str(source), out, options, subset=stream.subset, progress=progress)
+
+
+def _limits(kind: str, min_s: float | None, max_s: float | None) -> "PieceLimits":
+    """How long clips are made; a length that is not given is the usual one of its kind."""
+    from dialoom.data.dialogue import DIALOGUE_LIMITS
+    from dialoom.data.listening import SPLIT_LIMITS
+
+    usual = DIALOGUE_LIMITS if kind == "dialogue" else SPLIT_LIMITS
+    return replace(
+        usual,
+        min_s=usual.min_s if min_s is None else min_s,
+        max_s=usual.max_s if max_s is None else max_s,
+    )
 
 
 def _describe(out: Path, summary: "PrepareSummary") -> list[str]:
@@ -147,9 +185,21 @@ def _describe(out: Path, summary: "PrepareSummary") -> list[str]:
             f"{', '.join(unknown.tags[:SHOWN_TAGS])}{more}; give them bytes by model.tags in the "
             "recipe"
         )
+    if summary.nonverbals.num_known or summary.nonverbals.unknown:
+        lines.append(_describe_sounds(summary.nonverbals))
     if rejections:
         lines.append(f"{len(rejections)} rejected, all listed in {out / 'rejected.jsonl'}:")
         lines += [f"  {rejection}" for rejection in rejections[:SHOWN_REJECTIONS]]
     if len(rejections) > SHOWN_REJECTIONS:
         lines.append(f"  … and {len(rejections) - SHOWN_REJECTIONS} more")
     return lines
+
+
+def _describe_sounds(sounds: "Nonverbals") -> str:
+    """Such as "(laughs)"."""
+    line = f"{sounds.num_known} non-verbal tags that Dia knows"
+    if not sounds.unknown:
+        return line
+    shown = [f"{tag} {count}×" for tag, count in list(sounds.unknown.items())[:SHOWN_TAGS]]
+    more = ", …" if len(sounds.unknown) > SHOWN_TAGS else ""
+    return f"{line}, {sum(sounds.unknown.values())} that it does not: {', '.join(shown)}{more}"

@@ -5,10 +5,12 @@ from dialoom.data.batch import Batch, collate, drop_text, hide_past, take_clips
 from dialoom.data.clip import Clip, Rejection, SourceClip
 from dialoom.data.columns import Columns
 from dialoom.data.corpus import Corpus, CorpusInfo, Split, split_of
+from dialoom.data.cutting import PieceLimits
 from dialoom.data.dataset import Clips, DiaDataset
 from dialoom.data.encoding import PrepareOptions
+from dialoom.data.listening import Listener, ProgressCallback
 from dialoom.data.mixing import MixedDataset, Mixture, choose_evenly, order_of
-from dialoom.data.preparation import PrepareSummary, ProgressCallback, UnknownTags, prepare
+from dialoom.data.preparation import PrepareSummary, UnknownTags, prepare
 from dialoom.data.sampler import LengthBucketSampler
 from dialoom.data.sources import open_source
 from dialoom.data.writer import CorpusWriter
@@ -24,8 +26,10 @@ __all__ = [
     "CorpusWriter",
     "DiaDataset",
     "LengthBucketSampler",
+    "Listener",
     "MixedDataset",
     "Mixture",
+    "PieceLimits",
     "PrepareOptions",
     "PrepareSummary",
     "ProgressCallback",

@@ -1,12 +1,13 @@
 """AudioRef: where the sound of a clip is: a file, a part of a container, or a segment of either."""
 
+import io
 from abc import ABC, abstractmethod
 from collections.abc import Hashable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
-from dialoom.audio import Segment, Waveform, read_audio, read_audio_bytes
+from dialoom.audio import Segment, Waveform, read_audio, read_audio_bytes, read_mono
 
 
 class Member(ABC):
@@ -64,3 +65,14 @@ class AudioRef:
             return read_audio(self.path, segment=self.segment, max_seconds=max_seconds)
         data = self.member.read(self.path)
         return read_audio_bytes(data, name=self.path, segment=self.segment, max_seconds=max_seconds)
+
+    def load_recording(self, sample_rate_hz: int) -> Waveform:
+        """The whole recording, whatever the segment, at another rate.
+
+        Raises:
+            AudioError: as `read_mono`.
+        """
+        if self.member is None:
+            return read_mono(self.path, self.path, sample_rate_hz)
+        data = self.member.read(self.path)
+        return read_mono(io.BytesIO(data), self.path, sample_rate_hz)

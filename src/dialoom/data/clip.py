@@ -19,6 +19,7 @@ class SourceClip:
         language: such as "en", if known.
         speaker: the voice's name, if known.
         source: where the clip comes from, for people: the audio's path within its source.
+        confidence: mean probability of the transcript's tokens, 0…1, if a machine wrote it.
     """
 
     id: str
@@ -27,6 +28,7 @@ class SourceClip:
     language: str | None
     speaker: str | None
     source: str
+    confidence: float | None = None
 
 
 @dataclass(frozen=True)
@@ -42,6 +44,7 @@ class Clip:
     speaker: str | None
     codes: Codes
     source: str = ""
+    confidence: float | None = None
 
 
 @dataclass(frozen=True)

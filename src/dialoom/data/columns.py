@@ -19,6 +19,7 @@ ALIASES: dict[str, tuple[str, ...]] = {
         "path",
         "wav",
         "file",
+        "recording",
     ),
     "text": ("text", "transcript", "transcription", "sentence", "normalized_text"),
     "id": ("id",),

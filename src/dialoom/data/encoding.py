@@ -18,6 +18,7 @@ from dialoom.codec.base import Codec, CodecSpec
 from dialoom.data.clip import Clip, Rejection
 from dialoom.data.columns import Columns
 from dialoom.data.corpus import DEFAULT_VALID_FRACTION
+from dialoom.data.cutting import PieceLimits
 from dialoom.data.entries import Entry
 from dialoom.data.processing import (
     MAX_DECODER_STEPS,
@@ -55,6 +56,9 @@ class PrepareOptions:
         loudness_lufs: as of `Processing`.
         edge_silence_s: as of `Processing`.
         engine: of `ENGINES`: threads of this process, or the actors of a Ray cluster.
+        dialogue: how long clips of dialogue are; None: every entry is a clip of its own.
+        split_long: how long the pieces of recordings without transcripts are; None: not cut.
+        asr_model: Hub id or directory of the Whisper that transcribes these; None: nobody does.
     """
 
     format: str = "auto"
@@ -71,6 +75,9 @@ class PrepareOptions:
     loudness_lufs: float | None = Processing.loudness_lufs
     edge_silence_s: float | None = Processing.edge_silence_s
     engine: str = "local"
+    dialogue: PieceLimits | None = None
+    split_long: PieceLimits | None = None
+    asr_model: str | None = None
 
     def __post_init__(self) -> None:
         if self.engine not in ENGINES:
@@ -78,6 +85,11 @@ class PrepareOptions:
         if self.workers < 1:
             raise DataError(f"workers {self.workers}: must be at least 1")
         _ = self.processing  # refuses what it refuses now, not after the source is listed
+        if self.dialogue and (self.split_long or self.asr_model):
+            raise DataError(
+                "--dialogue joins turns that have transcripts, --split-long and --asr-model make "
+                "those of recordings without: who speaks is not heard; prepare them one by one"
+            )
 
     @property
     def max_frames(self) -> int:
@@ -161,4 +173,5 @@ def encode_clip(processed: ProcessedClip, codec: Codec) -> Clip:
         speaker=clip.speaker,
         codes=codec.encode(processed.waveform),
         source=clip.source,
+        confidence=clip.confidence,
     )

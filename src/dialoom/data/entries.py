@@ -1,6 +1,7 @@
 """From a row of a source to its clip, or to the reason why it is none."""
 
 import os
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from dialoom.data.audio_ref import AudioRef, Member
@@ -14,14 +15,32 @@ Entry = SourceClip | Rejection
 MISSING_TRANSCRIPT = "has no transcript"
 NO_SUCH_FILE = "no such file"
 
+OR_TRANSCRIBE = "or let --asr-model transcribe it (extra asr)"
+
+
+@dataclass(frozen=True)
+class Untranscribed(Rejection):
+    """A recording without a transcript: a rejection, unless somebody listens to it.
+
+    Attributes:
+        recording: as it would be with its transcript; its text is empty.
+    """
+
+    recording: SourceClip
+
+    @property
+    def plain(self) -> Rejection:
+        return Rejection(self.source, self.reason, self.remedy)
+
 
 def file_entry(root: Path, row: Row) -> Entry:
     """The clip of a row that names a file, or its rejection if the row lacks text or audio."""
-    if not row.text.strip():
-        return no_transcript(row.place)
-    if row.audio is None:
+    has_text = bool(row.text.strip())
+    if row.audio is None and has_text:
         return Rejection(row.place, reason="names no audio file", remedy="name one")
-    audio = root / row.audio
+    audio = row.audio and root / row.audio
+    if audio is None or (not has_text and not is_file(audio)):
+        return no_transcript(row.place)
     if not is_file(audio):
         reason = f"{NO_SUCH_FILE}: {path_name(audio)}"
         return Rejection(row.place, reason=reason, remedy="correct the path")
@@ -32,16 +51,14 @@ def file_entry(root: Path, row: Row) -> Entry:
 
 def member_entry(container: Path, member: Member, row: Row, *, name: str) -> Entry:
     """The clip of a row whose recording lies in a container; `name` is its id if it has none."""
-    if not row.text.strip():
-        return no_transcript(row.place)
     ref = AudioRef(container, member, row.segment)
     return _clip(row, ref, name=name, source=row.place)
 
 
-def _clip(row: Row, audio: AudioRef, *, name: str, source: str) -> SourceClip:
+def _clip(row: Row, audio: AudioRef, *, name: str, source: str) -> Entry:
     """The segments of one recording are told apart by their times."""
     times = "" if row.segment is None else f"@{row.segment}"
-    return SourceClip(
+    clip = SourceClip(
         id=row.id or f"{name}{times}",
         text=prepare_text(row.text),
         audio=audio,
@@ -49,10 +66,20 @@ def _clip(row: Row, audio: AudioRef, *, name: str, source: str) -> SourceClip:
         speaker=row.speaker,
         source=f"{source}{times}",
     )
+    if clip.text:
+        return clip
+    missing = no_transcript(row.place)
+    return Untranscribed(missing.source, missing.reason, missing.remedy, recording=clip)
 
 
-def no_transcript(place: str, remedy: str = "write what is said, or remove the entry") -> Rejection:
+def no_transcript(place: str) -> Rejection:
+    remedy = f"write what is said, remove the entry, {OR_TRANSCRIBE}"
     return Rejection(place, reason=MISSING_TRANSCRIPT, remedy=remedy)
+
+
+def remedied(entry: Entry, remedy: str) -> Entry:
+    """With what to do in this kind of source, where the transcript is missing."""
+    return replace(entry, remedy=remedy) if isinstance(entry, Untranscribed) else entry
 
 
 def path_name(path: Path) -> str:

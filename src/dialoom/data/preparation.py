@@ -16,7 +16,7 @@ import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from itertools import islice
 from pathlib import Path
 
@@ -26,13 +26,14 @@ from dialoom.data.clip import Clip, Rejection, SourceClip
 from dialoom.data.corpus import Corpus, CorpusInfo
 from dialoom.data.encoding import Engine, LocalEngine, PrepareOptions
 from dialoom.data.entries import NO_SUCH_FILE, Entry, path_name
+from dialoom.data.listening import Listener, ProgressCallback
+from dialoom.data.listing import list_clips
 from dialoom.data.lock import sole_writer
 from dialoom.data.processing import vanished
 from dialoom.data.script import unknown_tags
-from dialoom.data.sources import open_source
 from dialoom.data.writer import CorpusWriter
 from dialoom.errors import DataError
-from dialoom.text import TagTable
+from dialoom.text import Nonverbals, TagTable, count_nonverbals
 
 CLIPS_PER_SHARD = 256
 """Half an hour of speech, 2 MB; what one mended clip makes `prepare` encode again."""
@@ -63,12 +64,14 @@ class PrepareSummary:
         rejections: every entry that did not become a clip.
         num_reused: clips and rejections taken over from an earlier run.
         unknown_tags: what the model would read letter by letter.
+        nonverbals: sounds such as "(laughs)" in the transcripts.
     """
 
     info: CorpusInfo
     rejections: tuple[Rejection, ...]
     num_reused: int
     unknown_tags: UnknownTags
+    nonverbals: Nonverbals
 
 
 @dataclass
@@ -108,17 +111,15 @@ class Part:
         write(self.index, self.clips, fingerprint=self.fingerprint, rejections=self.rejections)
 
 
-ProgressCallback = Callable[[int, int, int], None]
-"""Told, after every entry that is worked on: entries done, entries in all, rejected in this run."""
-
-
 def prepare(
     source: str | Path,
     out: str | Path,
     options: PrepareOptions | None = None,
     *,
     codec: Codec | None = None,
+    listener: Listener | None = None,
     progress: ProgressCallback | None = None,
+    listening: ProgressCallback | None = None,
 ) -> PrepareSummary:
     """Prepares a source; run again, it finishes or updates what is there.
 
@@ -127,7 +128,9 @@ def prepare(
         out: the corpus directory.
         options: how.
         codec: takes the place of `options.codec`, already loaded.
+        listener: takes the place of `options.asr_model` and of silero-vad, already loaded.
         progress: hears how far it is.
+        listening: hears before that how many recordings are cut and transcribed.
 
     Raises:
         DataError: the source cannot be read, `out` holds codes of another codec, clips that were
@@ -136,19 +139,20 @@ def prepare(
             disk is full.
         CodecError: the codec cannot be loaded.
     """
+    options = options or PrepareOptions()
     with sole_writer(Path(out)):
-        return _prepare(source, Path(out), options or PrepareOptions(), codec, progress)
+        entries = list_clips(source, out, options, listener=listener, progress=listening)
+        return _prepare(entries, source, Path(out), options, codec, progress)
 
 
 def _prepare(
+    entries: list[Entry],
     source: str | Path,
     out: Path,
     options: PrepareOptions,
     codec: Codec | None,
     progress: ProgressCallback | None,
 ) -> PrepareSummary:
-    listed = open_source(source, format=options.format, columns=options.columns)
-    entries = [fill_in(entry, options) for entry in listed]
     with open_engine(codec, options) as engine:
         writer = CorpusWriter(
             out,
@@ -165,8 +169,7 @@ def _prepare(
         for part in pending:
             finish_part(part, islice(told, len(part.left)), writer)
     info = writer.finish(len(parts))
-    unknown = find_unknown_tags(Corpus.open(out))
-    return PrepareSummary(info, tuple(writer.rejections()), num_reused, unknown)
+    return summarise(out, writer, info, num_reused)
 
 
 def open_engine(codec: Codec | None, options: PrepareOptions) -> AbstractContextManager[Engine]:
@@ -241,20 +244,22 @@ def finish_part(part: Part, outcomes: Iterator[Clip | Rejection], writer: Corpus
     return num_entries
 
 
-def find_unknown_tags(corpus: Corpus) -> UnknownTags:
-    table = TagTable.default()
-    found = [tags for text, _ in corpus.texts if (tags := unknown_tags(text, table))]
-    return UnknownTags(len(found), tuple(sorted({tag for tags in found for tag in tags})))
-
-
-def fill_in(entry: Entry, options: PrepareOptions) -> Entry:
-    if isinstance(entry, Rejection):
-        return entry
-    return replace(
-        entry,
-        language=entry.language or options.language,
-        speaker=entry.speaker or options.speaker,
+def summarise(out: Path, writer: CorpusWriter, info: CorpusInfo, num_reused: int) -> PrepareSummary:
+    """What a finished corpus holds and what was left out."""
+    texts = [text for text, _ in Corpus.open(out).texts]
+    return PrepareSummary(
+        info,
+        tuple(writer.rejections()),
+        num_reused,
+        _find_unknown_tags(texts),
+        count_nonverbals(texts),
     )
+
+
+def _find_unknown_tags(texts: Sequence[str]) -> UnknownTags:
+    table = TagTable.default()
+    found = [tags for text in texts if (tags := unknown_tags(text, table))]
+    return UnknownTags(len(found), tuple(sorted({tag for tags in found for tag in tags})))
 
 
 def _fingerprint(shard: list[Entry], options: PrepareOptions) -> str:
@@ -264,6 +269,7 @@ def _fingerprint(shard: list[Entry], options: PrepareOptions) -> str:
         if isinstance(entry, SourceClip):
             status = _stat(entry.audio.path)
             clip = [entry.id, entry.text, entry.language, entry.speaker, entry.source]
+            clip += [] if entry.confidence is None else [str(entry.confidence)]
             parts.append([*clip, status.st_size, status.st_mtime_ns, *entry.audio.identity])
         else:
             parts.append(asdict(entry))

@@ -37,6 +37,7 @@ SCHEMA = pa.schema(
         ("num_frames", pa.int32()),
         ("codes", pa.list_(pa.uint16())),
         ("source", pa.string()),
+        ("confidence", pa.float64()),
     ]
 )
 
@@ -111,6 +112,7 @@ def write_shard(path: Path, clips: Sequence[Clip], splits: Sequence[str], info: 
         "num_frames": frames,
         "codes": [clip.codes.frames.astype(np.uint16).reshape(-1) for clip in clips],
         "source": [clip.source for clip in clips],
+        "confidence": [clip.confidence for clip in clips],
     }
     metadata = {_METADATA_KEY: json.dumps(asdict(info)).encode()}
     table = pa.table(columns, schema=SCHEMA.with_metadata(metadata))
@@ -145,7 +147,7 @@ def read_clips(path: Path) -> list[Clip]:
     """All clips of a shard, with their codes."""
     num_codebooks = read_shard_info(path).codec.num_codebooks
     table = pq.read_table(path)
-    texts = ["id", "text", "language", "speaker", "source"]
+    texts = ["id", "text", "language", "speaker", "source", "confidence"]
     return [
         Clip(**row, codes=_codes(flat, num_codebooks))
         for row, flat in zip(table.select(texts).to_pylist(), table["codes"], strict=True)

@@ -4,7 +4,7 @@ Every reader yields, in a stable order, a SourceClip or a Rejection for each ent
 only a source of which nothing can be understood raises.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,7 +20,14 @@ from dialoom.data.detect import (
 )
 from dialoom.data.entries import MISSING_TRANSCRIPT as MISSING_TRANSCRIPT
 from dialoom.data.entries import NO_SUCH_FILE as NO_SUCH_FILE
-from dialoom.data.entries import Entry, file_entry, no_transcript, path_name
+from dialoom.data.entries import (
+    OR_TRANSCRIBE,
+    Entry,
+    Untranscribed,
+    file_entry,
+    path_name,
+    remedied,
+)
 from dialoom.data.hugging_face import HUB_ID, download, read_hugging_face
 from dialoom.data.records import parse_sidecar, read_records
 from dialoom.data.tables import is_file, read_table, read_text
@@ -33,7 +40,17 @@ TRANSCRIPT_SUFFIXES = (".txt", ".lab", ".json")
 def open_source(
     path: str | Path, *, format: str = "auto", columns: Columns | None = None
 ) -> list[Entry]:
-    """Everything a source lists, in a stable order; no audio is read yet.
+    """Everything a source lists, in a stable order, each id once; no audio is read yet.
+
+    Args and errors as of `list_source`.
+    """
+    return list(settle(list_source(path, format=format, columns=columns)))
+
+
+def list_source(
+    path: str | Path, *, format: str = "auto", columns: Columns | None = None
+) -> list[Entry]:
+    """As `open_source`, before `settle`: a recording without a transcript is an `Untranscribed`.
 
     Args:
         path: a directory, a table or a container; with the format "hf" also the Hub id of a
@@ -54,10 +71,36 @@ def open_source(
         format = detect_format(path)
     if format not in READERS:
         raise DataError(f"source format {format!r} is unknown; choose auto, {', '.join(READERS)}")
-    entries = list(refuse_duplicates(READERS[format](path, columns), {}))
+    entries = list(READERS[format](path, columns))
     if not entries:
         raise DataError(f"source {path}: no entries in format {format!r}; is it the right path?")
     return entries
+
+
+def settle(entries: Iterable[Entry], source_of_id: dict[str, str] | None = None) -> Iterator[Entry]:
+    """What nobody transcribed is a rejection, and so is every clip whose id another has before it.
+
+    An id decides a clip's split, so it must be one clip's.
+
+    Args:
+        entries: in the order of the source.
+        source_of_id: of the clips before these; takes these.
+    """
+    source_of_id = {} if source_of_id is None else source_of_id
+    for entry in entries:
+        if isinstance(entry, Untranscribed):
+            yield entry.plain
+        elif not isinstance(entry, SourceClip):
+            yield entry
+        elif entry.id in source_of_id:
+            yield Rejection(
+                entry.source,
+                reason=f"has the id {entry.id!r}, as {source_of_id[entry.id]} has",
+                remedy="give each clip its own id",
+            )
+        else:
+            source_of_id[entry.id] = entry.source
+            yield entry
 
 
 def _read_ljspeech(path: Path, _: Columns) -> Iterator[Entry]:
@@ -126,20 +169,23 @@ def _read_folder(path: Path, columns: Columns) -> Iterator[Entry]:
     """Recordings at any depth, each beside a transcript of the same name: .txt, .lab or .json."""
     if not path.is_dir():
         raise DataError(f"source {path}: format 'folder' needs a directory, this is a file")
+    row: Row | Rejection
     for audio in sorted(p for p in path.rglob("*") if p.suffix.lower() in AUDIO_SUFFIXES):
         name = path_name(audio.relative_to(path))
         candidates = (audio.with_suffix(suffix) for suffix in TRANSCRIPT_SUFFIXES)
         transcript = next((p for p in candidates if is_file(p)), None)
         if transcript is None:
+            row = Row(place=name, id="", text="", audio=audio.relative_to(path))
             stem = audio.stem
-            yield no_transcript(name, f"put {stem}.txt, {stem}.lab or {stem}.json beside it")
+            remedy = f"put {stem}.txt, {stem}.lab or {stem}.json beside it, {OR_TRANSCRIBE}"
+            yield remedied(file_entry(path, row), remedy)
             continue
         try:
             text = read_text(transcript)
         except DataError as error:
             yield Rejection(name, reason=str(error), remedy="save it as readable UTF-8")
             continue
-        row: Row | Rejection = Row(place=name, id="", text=text, audio=None)
+        row = Row(place=name, id="", text=text, audio=None)
         if transcript.suffix == ".json":
             row = parse_sidecar(name, text, columns)
         if isinstance(row, Row):
@@ -163,22 +209,3 @@ def _find_audio(folder: Path, name: str) -> Path:
     """The file of this name with any audio ending; the first ending if there is none."""
     candidates = [folder / f"{name}{suffix}" for suffix in AUDIO_SUFFIXES]
     return next((path for path in candidates if is_file(path)), candidates[0])
-
-
-def refuse_duplicates(entries: Iterator[Entry], source_of_id: dict[str, str]) -> Iterator[Entry]:
-    """The first clip of an id stays; an id decides a clip's split, so it must be one clip's.
-
-    `source_of_id` holds the clips before these, and takes these.
-    """
-    for entry in entries:
-        if not isinstance(entry, SourceClip):
-            yield entry
-        elif entry.id in source_of_id:
-            yield Rejection(
-                entry.source,
-                reason=f"has the id {entry.id!r}, as {source_of_id[entry.id]} has",
-                remedy="give each clip its own id",
-            )
-        else:
-            source_of_id[entry.id] = entry.source
-            yield entry

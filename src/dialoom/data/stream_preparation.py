@@ -16,15 +16,18 @@ from pathlib import Path
 from dialoom.codec.base import Codec
 from dialoom.data import preparation
 from dialoom.data.atomic import atomic_path
-from dialoom.data.corpus import Corpus, read_columns
+from dialoom.data.corpus import read_columns
 from dialoom.data.encoding import Engine, PrepareOptions
 from dialoom.data.entries import Entry
+from dialoom.data.listening import ProgressCallback
+from dialoom.data.listing import fill_in
 from dialoom.data.lock import sole_writer
-from dialoom.data.preparation import Part, PrepareSummary, ProgressCallback
+from dialoom.data.preparation import Part, PrepareSummary
 from dialoom.data.row_stream import RowStream, StreamState
 from dialoom.data.shard import shard_name
-from dialoom.data.sources import refuse_duplicates
+from dialoom.data.sources import settle
 from dialoom.data.writer import CorpusWriter
+from dialoom.errors import DataError
 
 STATE_FILE = "stream.json"
 
@@ -49,11 +52,17 @@ def prepare_stream(
         progress: hears how far it is; of rows in all it hears 0 where nobody knows.
 
     Raises:
-        DataError: there is no such dataset, the stream breaks off, `out` holds codes of another
+        DataError: there is no such dataset, the options ask for dialogue or transcripts, the
+            stream breaks off, `out` holds codes of another
             codec or clips of another source, or no row can be used.
         CodecError: the codec cannot be loaded.
     """
     options, out = options or PrepareOptions(), Path(out)
+    if options.dialogue or options.split_long or options.asr_model:
+        raise DataError(
+            f"source {source}: a stream is neither joined to dialogue nor transcribed; download it "
+            "(without --streaming) for that"
+        )
     with sole_writer(out):
         stream = RowStream(source, options.columns, subset=subset)
         with preparation.open_engine(codec, options) as engine:
@@ -72,8 +81,7 @@ def prepare_stream(
 def _finish(writer: CorpusWriter, out: Path, num_parts: int, num_reused: int) -> PrepareSummary:
     info = writer.finish(num_parts)
     (out / STATE_FILE).unlink(missing_ok=True)
-    unknown = preparation.find_unknown_tags(Corpus.open(out))
-    return PrepareSummary(info, tuple(writer.rejections()), num_reused, unknown)
+    return preparation.summarise(out, writer, info, num_reused)
 
 
 class _StreamRun:
@@ -126,8 +134,8 @@ class _StreamRun:
         if state is not None and state.row > first_row:
             state = None
         drawn = self._stream.entries(first_row, state, every=self._size)
-        filled = (preparation.fill_in(entry, self._options) for entry in drawn)
-        return refuse_duplicates(filled, self._known_ids(first_row))
+        filled = (fill_in(entry, self._options) for entry in drawn)
+        return settle(filled, self._known_ids(first_row))
 
     def _known_ids(self, num_rows: int) -> dict[str, str]:
         """Id → source of the clips before a row."""

@@ -12,7 +12,7 @@ from dialoom.audio import AUDIO_SUFFIXES, AudioFileError
 from dialoom.data.audio_ref import Member
 from dialoom.data.clip import Rejection
 from dialoom.data.columns import Columns, Row
-from dialoom.data.entries import Entry, member_entry, no_transcript, path_name
+from dialoom.data.entries import OR_TRANSCRIBE, Entry, member_entry, path_name, remedied
 from dialoom.data.records import parse_sidecar
 from dialoom.errors import DataError
 
@@ -123,7 +123,8 @@ def _entry(tar: Path, tar_name: str, sample: _Sample, columns: Columns) -> Entry
     row = _row(tar, f"{tar_name}/{audio.name}", sample, columns)
     if isinstance(row, Rejection):
         return row
-    return member_entry(tar, audio, row, name=f"{tar_name.removesuffix('.tar')}/{sample.key}")
+    entry = member_entry(tar, audio, row, name=f"{tar_name.removesuffix('.tar')}/{sample.key}")
+    return remedied(entry, f"store KEY.json with a text, or KEY.txt, {OR_TRANSCRIBE}")
 
 
 def _row(tar: Path, place: str, sample: _Sample, columns: Columns) -> Row | Rejection:
@@ -142,7 +143,7 @@ def _row(tar: Path, place: str, sample: _Sample, columns: Columns) -> Row | Reje
         if isinstance(content, Rejection):
             return content
         row = replace(row, text=content)
-    return row if row.text else no_transcript(place, "store KEY.json with a text, or KEY.txt")
+    return row
 
 
 def _text(tar: Path, place: str, member: TarMember) -> str | Rejection:

@@ -13,14 +13,7 @@ from dialoom.data.sources import MISSING_TRANSCRIPT, NO_SUCH_FILE
 from dialoom.errors import TextError
 from dialoom.evaluate.doctor_findings import Symptom
 from dialoom.evaluate.doctor_subject import Limits, Subject, Utterance, layout_of
-from dialoom.text import TagTable
-
-NONVERBALS = frozenset(
-    "(laughs) (clears throat) (sighs) (gasps) (coughs) (singing) (sings) (mumbles) (beep) (groans) "
-    "(sniffs) (claps) (screams) (inhales) (exhales) (applause) (burps) (humming) (sneezes) "
-    "(chuckle) (whistles)".replace(") (", ")|(").split("|")
-)
-"""The sounds that Dia's authors trained it on."""
+from dialoom.text import BRACKETS, NONVERBALS, TagTable
 
 TOO_SHORT_S, LONG_S, FEW_HOURS = 0.4, 20.0, 0.5
 NEAR_LIMIT = 0.8
@@ -38,7 +31,6 @@ UNEVEN_FACTOR = 10
 """A language or a speaker with so many times less speech than the largest is mentioned."""
 
 _SPEAKER = re.compile(r"\[S\d+\]")
-_BRACKETS = re.compile(r"\([^()]{1,40}\)")
 _TAG = re.compile(r"\[[A-Za-z0-9_-]+\]")
 _MOJIBAKE = re.compile("[ÃÂ][\u0080-\u00bf]|â€|Ð[\u0080-\u00bf]")
 _MARKUP = re.compile(r"</?[A-Za-z][^<>]*>|&[A-Za-z]+;|&#\d+;|https?://")
@@ -61,7 +53,7 @@ def check_texts(subject: Subject) -> Iterator[Symptom]:
 
 def spoken(text: str) -> str:
     """What is said: without tags and non-verbals."""
-    return " ".join(_TAG.sub(" ", _BRACKETS.sub(" ", text)).split())
+    return " ".join(_TAG.sub(" ", BRACKETS.sub(" ", text)).split())
 
 
 def num_bytes(utterance: Utterance, tags: TagTable) -> int:
@@ -128,7 +120,7 @@ def _check_bytes(utterance: Utterance, limits: Limits) -> Iterator[Symptom]:
 
 def _check_characters(utterance: Utterance, _: Limits) -> Iterator[Symptom]:
     text = utterance.text
-    if not spoken(text) and not _BRACKETS.search(text):
+    if not spoken(text) and not BRACKETS.search(text):
         yield Symptom("empty-text", utterance.id, "nothing is said")
     control = [c for c in text if unicodedata.category(c) in ("Cc", "Cs", "Cn") or c == "\ufffd"]
     if control:
@@ -164,7 +156,7 @@ def _check_tags(utterance: Utterance, limits: Limits) -> Iterator[Symptom]:
     twice = [a for a, b in pairwise(speakers) if a == b]
     if twice:
         yield Symptom("same-speaker-twice", utterance.id, f"{twice[0]} … {twice[0]}")
-    unknown = [found for found in _BRACKETS.findall(text) if found.lower() not in NONVERBALS]
+    unknown = [found for found in BRACKETS.findall(text) if found.lower() not in NONVERBALS]
     if unknown:
         yield Symptom("unknown-nonverbal", utterance.id, ", ".join(dict.fromkeys(unknown)))
 
