@@ -174,6 +174,28 @@ def test_reads_only_the_codes_it_needs(tmp_path: Path, monkeypatch: pytest.Monke
     assert read == [0, 1, 2], "16 clips per group, the last group kept"
 
 
+def test_a_large_corpus_is_opened_without_its_shards(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is wrong with one is told when it is read, by a clip or by a column."""
+    monkeypatch.setattr("dialoom.data.corpus.CHECKED_ON_OPEN", 1)
+    _write(tmp_path, shards=[_clips(20), [], _clips(20, first=20), _clips(3, first=40)])
+    (tmp_path / "data-00002.parquet").write_bytes(b"PAR1")
+    corpus = Corpus.open(tmp_path)
+    assert (len(corpus), corpus[19].id, corpus[42].id) == (43, "clip-19", "clip-42")
+    for read in (lambda: corpus[20], lambda: corpus.lengths, lambda: corpus.texts):
+        with pytest.raises(DataError, match=r"data-00002\.parquet: damaged"):
+            read()
+
+
+def test_reads_a_corpus_that_counts_no_shards_clips(tmp_path: Path) -> None:
+    _write(tmp_path, shards=[_clips(20), _clips(3, first=20)])
+    content = json.loads((tmp_path / "corpus.json").read_text())
+    assert content.pop("clips_per_shard") == [20, 3]
+    (tmp_path / "corpus.json").write_text(json.dumps(content))
+    assert [Corpus.open(tmp_path)[i].id for i in (19, 22)] == ["clip-19", "clip-22"]
+
+
 def test_refuses_codes_of_another_codec(tmp_path: Path) -> None:
     _write(tmp_path, shards=[_clips(2)])
     other = replace(FAKE_SPEC, name="other", content_hash="0" * 64)
@@ -204,11 +226,13 @@ def test_refuses_what_is_not_whole(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"unfinished: run the same `dialoom prepare` again"):
         Corpus.open(tmp_path)
     (tmp_path / "corpus.json").write_text(info)
-    with pytest.raises(DataError, match="counts 4 clips, the shards hold 3"):
+    with pytest.raises(DataError, match=r"counts 2 clips in data-00000\.parquet, it holds 1"):
         Corpus.open(tmp_path)
     (tmp_path / "data-00001.parquet").unlink()
     with pytest.raises(DataError, match="counts 2 shards, 1 are there"):
         Corpus.open(tmp_path)
+    CorpusWriter(tmp_path, FAKE_SPEC).write(0, _clips(2))
+    (tmp_path / "corpus.json").write_text(info)
     (tmp_path / "data-00001.parquet").write_bytes(b"PAR1")
     with pytest.raises(DataError, match=r"data-00001\.parquet: damaged"):
         Corpus.open(tmp_path)

@@ -65,9 +65,7 @@ class AudioFileError(AudioError):
 
 
 UNKNOWN_LENGTH = 1 << 62
-"""libsndfile's number of samples where the header does not tell, as of a FLAC from a pipe."""
-
-BLOCK_SAMPLES = 1 << 20
+"""libsndfile's number of samples where the header does not tell; then it cannot find the end."""
 
 CUT_TOLERANCE_S = 0.1
 """Samples of so much time may be missing at the end: encoders' delays are counted in or not."""
@@ -81,7 +79,7 @@ def read_audio(
     Args:
         path: the file.
         segment: the part to read.
-        max_seconds: what is longer is refused; no more than that is decoded to find out.
+        max_seconds: what is longer, as its header says, is refused before it is decoded.
 
     Raises:
         AudioError: there is no such file, it is no audio, is damaged, has a rate outside
@@ -238,6 +236,12 @@ def refuse_header(file: soundfile.SoundFile, name: Path) -> None:
             reason=f"has {file.channels} channels, at most {MAX_CHANNELS} are read",
             remedy="export it again with one",
         )
+    if file.frames >= UNKNOWN_LENGTH:
+        raise AudioFileError(
+            name,
+            reason="its header does not say how long it is, as of a FLAC from a pipe",
+            remedy="export it again into a file",
+        )
 
 
 def _read_part(file: soundfile.SoundFile, name: Path, part: _Part) -> Float32[np.ndarray, "N M"]:
@@ -246,16 +250,14 @@ def _read_part(file: soundfile.SoundFile, name: Path, part: _Part) -> Float32[np
     first = round(segment.start_s * rate_hz)
     last = None if segment.end_s is None else round(segment.end_s * rate_hz)
     most = None if part.max_seconds is None else math.floor(part.max_seconds * rate_hz)
-    if most is not None and file.frames < UNKNOWN_LENGTH:
+    if most is not None:
         _refuse_longer(name, min(last or file.frames, file.frames) - first, most, rate_hz)
     skipped = min(first, file.frames) if file.format in SEEKABLE_FORMATS else 0
     if skipped:  # even a seek to 0 changes the last bit of what mpg123 decodes
         file.seek(skipped)
-    end = last if most is None else min(last or UNKNOWN_LENGTH, first + most + 1)
-    samples_NM = _read_samples(file, None if end is None else end - skipped)
+    wanted = -1 if last is None else last - skipped
+    samples_NM: np.ndarray = file.read(wanted, dtype="float32", always_2d=True)
     num_frames = skipped + len(samples_NM)
-    if most is not None:
-        _refuse_longer(name, num_frames - first, most, rate_hz)
     too_late = last is not None and last > num_frames + math.ceil(SEGMENT_TOLERANCE_S * rate_hz)
     if too_late or first >= num_frames > 0:
         raise AudioFileError(
@@ -265,23 +267,6 @@ def _read_part(file: soundfile.SoundFile, name: Path, part: _Part) -> Float32[np
             remedy="correct its start and end",
         )
     return samples_NM[first - skipped :]
-
-
-def _read_samples(file: soundfile.SoundFile, wanted: int | None) -> Float32[np.ndarray, "N M"]:
-    """So many samples of each channel, or fewer where the file ends."""
-    if file.frames < UNKNOWN_LENGTH:  # at once: mpg123 decodes other bits after each seek
-        samples_NM: np.ndarray = file.read(
-            -1 if wanted is None else wanted, dtype="float32", always_2d=True
-        )
-        return samples_NM
-    blocks: list[np.ndarray] = []
-    while wanted is None or wanted > 0:
-        count = BLOCK_SAMPLES if wanted is None else min(wanted, BLOCK_SAMPLES)
-        blocks.append(file.read(count, dtype="float32", always_2d=True))
-        if len(blocks[-1]) < count:
-            break
-        wanted = None if wanted is None else wanted - count
-    return np.concatenate(blocks)
 
 
 def _refuse_longer(name: Path, num_samples: int, most: int, rate_hz: int) -> None:
@@ -298,7 +283,7 @@ def _refuse_cut(
 ) -> None:
     """Refuses a recording without its end. Counts: samples decoded, samples told, rate."""
     num_decoded, num_told, rate_hz = counts
-    lacks_samples = num_told < UNKNOWN_LENGTH and num_told - num_decoded > CUT_TOLERANCE_S * rate_hz
+    lacks_samples = num_told - num_decoded > CUT_TOLERANCE_S * rate_hz
     with source.open("rb") if isinstance(source, Path) else io.BytesIO(source.getvalue()) as file:
         if is_cut(file, format) or (lacks_samples and tells_length(file, format)):
             raise AudioFileError(

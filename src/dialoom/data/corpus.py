@@ -29,7 +29,13 @@ from dialoom.audio import RESAMPLER
 from dialoom.codec.base import CodecSpec, Codes
 from dialoom.data.clip import Clip
 from dialoom.data.remote import is_remote, local_copy
-from dialoom.data.shard import begun_paths, read_shard_info, shard_name, shard_paths
+from dialoom.data.shard import (
+    begun_paths,
+    read_shard_metadata,
+    shard_info,
+    shard_name,
+    shard_paths,
+)
 from dialoom.errors import DataError
 
 Split = Literal["train", "valid"]
@@ -37,7 +43,10 @@ Split = Literal["train", "valid"]
 INFO_FILE = "corpus.json"
 DEFAULT_VALID_FRACTION = 0.05
 
-_META_COLUMNS = ["id", "text", "language", "speaker", "split", "num_frames", "source"]
+CHECKED_ON_OPEN = 64
+"""Shards that are compared with corpus.json at once; the others are when they are first read."""
+
+_READ_TOGETHER = (("split", "num_frames"), ("id", "text", "language"))
 
 
 class CorpusInfo(BaseModel):
@@ -62,6 +71,8 @@ class CorpusInfo(BaseModel):
     """Longer clips were refused; null: not recorded."""
     valid_fraction: float
     num_shards: int
+    clips_per_shard: tuple[int, ...] | None = None
+    """So that no shard must be opened to find a clip; null: not recorded."""
     num_clips: int
     num_train: int
     num_valid: int
@@ -93,32 +104,28 @@ def refuse_other_codec(place: Path, *, found: CodecSpec, expected: CodecSpec) ->
 
 
 class Corpus:
-    """A finished corpus. Texts and lengths are in memory, codes are read when asked for.
+    """A finished corpus. Nothing is read before it is asked for: columns whole, clips by the group.
 
-    Holds no open file, so it may be pickled and used in forked processes.
+    Opening a million clips reads corpus.json and lists the directory. Holds no open file, so it may
+    be pickled and used in forked processes.
     """
 
-    def __init__(self, path: Path, info: CorpusInfo) -> None:
+    def __init__(self, path: Path, info: CorpusInfo, clips_per_shard: Sequence[int]) -> None:
         self.path = path
         self.info = info
         self._shards = shard_paths(path)
-        self._table = read_columns(self._shards, _META_COLUMNS)
-        self._metadata = [pq.read_metadata(shard) for shard in self._shards]
-        self._groups = [
-            (shard, group)
-            for shard, metadata in enumerate(self._metadata)
-            for group in range(metadata.num_row_groups)
-        ]
-        rows = [self._metadata[s].row_group(g).num_rows for s, g in self._groups]
-        self._first_rows = np.cumsum([0, *rows])[:-1]
-        self._cached: tuple[int, pa.ChunkedArray] | None = None
+        self._first_clips = np.cumsum([0, *clips_per_shard])
+        self._metadata: dict[int, pq.FileMetaData] = {}
+        self._columns: dict[str, pa.ChunkedArray] = {}
+        self._cached: tuple[int, int, pa.Table] | None = None
 
     @classmethod
     def open(cls, path: str | Path) -> "Corpus":
         """Opens a corpus that `dialoom prepare` finished; s3://… and its like: a copy of it.
 
         Raises:
-            DataError: there is none, it is unfinished, damaged, or its files do not match.
+            DataError: there is none, it is unfinished, damaged, or its files do not match. What is
+                wrong with a shard beyond the first 64 is raised when that is first read.
         """
         path = local_copy(str(path)) if is_remote(path) else Path(path)
         info = read_info(path)
@@ -128,43 +135,43 @@ class Corpus:
                 f"corpus {path}: {INFO_FILE} counts {info.num_shards} shards, {len(shards)} are "
                 "there; run `dialoom prepare` again"
             )
-        for shard in shards:
-            refuse_other_codec(shard, found=read_shard_info(shard).codec, expected=info.codec)
-        corpus = cls(path, info)
-        if len(corpus) != info.num_clips:
+        counts = info.clips_per_shard or [read_shard_metadata(shard).num_rows for shard in shards]
+        if len(counts) != len(shards) or sum(counts) != info.num_clips:
             raise DataError(
                 f"corpus {path}: {INFO_FILE} counts {info.num_clips} clips, the shards hold "
-                f"{len(corpus)}; run `dialoom prepare` again"
+                f"{sum(counts)}; run `dialoom prepare` again"
             )
+        corpus = cls(path, info, counts)
+        for shard in range(min(len(shards), CHECKED_ON_OPEN)):
+            corpus._open_shard(shard)
         return corpus
 
     def __len__(self) -> int:
-        return int(self._table.num_rows)
+        return int(self._first_clips[-1])
 
     def __getitem__(self, index: int) -> Clip:
         if not 0 <= index < len(self):
             raise IndexError(f"clip {index} of {len(self)}")
-        row = {name: self._table[name][index].as_py() for name in _META_COLUMNS}
+        shard = int(np.searchsorted(self._first_clips, index, side="right")) - 1
+        group, row = self._read_group(shard, index - int(self._first_clips[shard]))
+        names = ("id", "text", "language", "speaker", "source")
+        flat = group["codes"][row].values.to_numpy()
         return Clip(
-            id=row["id"],
-            text=row["text"],
-            language=row["language"],
-            speaker=row["speaker"],
-            codes=self._codes(index),
-            source=row["source"],
+            **{name: group[name][row].as_py() for name in names},
+            codes=Codes(flat.reshape(-1, self.info.codec.num_codebooks)),
         )
 
     @property
     def lengths(self) -> Int32[np.ndarray, " num_clips"]:
         """Frames of every clip; reads no codes."""
-        lengths: Int32[np.ndarray, " num_clips"] = self._table["num_frames"].to_numpy()
+        lengths: Int32[np.ndarray, " num_clips"] = self._column("num_frames").to_numpy()
         return lengths
 
     @property
     def texts(self) -> list[tuple[str, str | None]]:
         """Transcript and language of every clip."""
-        texts, languages = self._table["text"].to_pylist(), self._table["language"].to_pylist()
-        return list(zip(texts, languages, strict=True))
+        texts, languages = self._column("text"), self._column("language")
+        return list(zip(texts.to_pylist(), languages.to_pylist(), strict=True))
 
     @cached_property
     def fingerprint(self) -> str:
@@ -174,25 +181,52 @@ class Corpus:
         """
         digest = hashlib.sha256(self.info.codec.content_hash.encode())
         for name in ("id", "text", "language", "split", "num_frames"):
-            digest.update(json.dumps(self._table[name].to_pylist()).encode())
+            digest.update(json.dumps(self._column(name).to_pylist()).encode())
         return digest.hexdigest()
 
     def indices(self, split: Split) -> list[int]:
         """Where the clips of a split are."""
-        return [i for i, name in enumerate(self._table["split"].to_pylist()) if name == split]
+        return [i for i, name in enumerate(self._column("split").to_pylist()) if name == split]
 
-    def _codes(self, index: int) -> Codes:
-        group = int(np.searchsorted(self._first_rows, index, side="right")) - 1
-        cached = self._cached
-        if cached is None or cached[0] != group:
-            shard, number = self._groups[group]
-            file = pq.ParquetFile(
-                self._shards[shard], memory_map=True, metadata=self._metadata[shard]
-            )
-            cached = (group, file.read_row_group(number, columns=["codes"])["codes"])
-            self._cached = cached
-        flat = cached[1][index - int(self._first_rows[group])].values.to_numpy()
-        return Codes(flat.reshape(-1, self.info.codec.num_codebooks))
+    def _column(self, name: str) -> pa.ChunkedArray:
+        """One column of all shards, from now on in memory with those that are read beside it."""
+        if name not in self._columns:
+            together = next(names for names in _READ_TOGETHER if name in names)
+            tables = [
+                self._open_shard(shard).read(columns=list(together)).replace_schema_metadata()
+                for shard in range(len(self._shards))
+            ]
+            table = pa.concat_tables(tables).combine_chunks()
+            self._columns |= {column: table[column] for column in together}
+        return self._columns[name]
+
+    def _read_group(self, shard: int, row: int) -> tuple[pa.Table, int]:
+        """The rows that are stored with one of a shard, and its place among them."""
+        file = self._open_shard(shard)
+        for number in range(file.metadata.num_row_groups):
+            num_rows = file.metadata.row_group(number).num_rows
+            if row < num_rows:
+                break
+            row -= num_rows
+        if self._cached is None or self._cached[:2] != (shard, number):
+            self._cached = (shard, number, file.read_row_group(number))
+        return self._cached[2], row
+
+    def _open_shard(self, shard: int) -> pq.ParquetFile:
+        """Raises DataError where the shard is not what corpus.json says, when it is first read."""
+        path = self._shards[shard]
+        if shard not in self._metadata:
+            metadata = read_shard_metadata(path)
+            found = shard_info(path, metadata.metadata)
+            refuse_other_codec(path, found=found.codec, expected=self.info.codec)
+            expected = int(self._first_clips[shard + 1] - self._first_clips[shard])
+            if metadata.num_rows != expected:
+                raise DataError(
+                    f"corpus {self.path}: {INFO_FILE} counts {expected} clips in {path.name}, it "
+                    f"holds {metadata.num_rows}; run `dialoom prepare` again"
+                )
+            self._metadata[shard] = metadata
+        return pq.ParquetFile(path, memory_map=True, metadata=self._metadata[shard])
 
 
 def read_info(path: Path) -> CorpusInfo:

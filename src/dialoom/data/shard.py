@@ -9,7 +9,7 @@ kind of file, with what became of the first entries of its part. Readers of Parq
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -120,15 +120,35 @@ def write_shard(path: Path, clips: Sequence[Clip], splits: Sequence[str], info: 
         pq.write_table(table, temporary, row_group_size=ROWS_PER_GROUP, compression="zstd")
 
 
+def read_shard_metadata(path: Path) -> pq.FileMetaData:
+    """What the end of the file says: rows, groups, columns, and our own.
+
+    Raises:
+        DataError: the file is damaged.
+    """
+    try:
+        return pq.read_metadata(path)
+    except (OSError, pa.ArrowInvalid) as error:
+        raise _damaged(path, error) from error
+
+
 def read_shard_info(path: Path) -> ShardInfo:
     """What the shard says of itself.
 
     Raises:
         DataError: the file is damaged or was not written by dialoom.
     """
+    return shard_info(path, read_shard_metadata(path).metadata)
+
+
+def shard_info(path: Path, metadata: Mapping[bytes, bytes] | None) -> ShardInfo:
+    """The same of metadata that was read.
+
+    Raises:
+        DataError: it was not written by dialoom.
+    """
     try:
-        metadata = pq.read_schema(path).metadata or {}
-        values = json.loads(metadata[_METADATA_KEY])
+        values = json.loads((metadata or {})[_METADATA_KEY])
         return ShardInfo(
             codec=CodecSpec(**values["codec"]),
             fingerprint=values["fingerprint"],
@@ -136,11 +156,15 @@ def read_shard_info(path: Path) -> ShardInfo:
             source=values.get("source", ""),
             processing=read_processing(values.get("processing")),
         )
-    except (OSError, pa.ArrowInvalid, KeyError, TypeError, ValueError) as error:
-        raise DataError(
-            f"{path}: damaged, or no shard of dialoom ({type(error).__name__}); remove it and "
-            "run `dialoom prepare` again"
-        ) from error
+    except (KeyError, TypeError, ValueError) as error:
+        raise _damaged(path, error) from error
+
+
+def _damaged(path: Path, error: Exception) -> DataError:
+    return DataError(
+        f"{path}: damaged, or no shard of dialoom ({type(error).__name__}); remove it and run "
+        "`dialoom prepare` again"
+    )
 
 
 def read_clips(path: Path) -> list[Clip]:

@@ -221,6 +221,7 @@ class CorpusWriter:
             **self._processing.record(),
             valid_fraction=self._valid_fraction,
             num_shards=num_shards,
+            clips_per_shard=tuple(pq.read_metadata(shard).num_rows for shard in shards),
             num_clips=table.num_rows,
             num_train=table.num_rows - num_valid,
             num_valid=num_valid,
