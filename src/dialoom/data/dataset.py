@@ -24,6 +24,8 @@ class Clips(Protocol):
     lengths: list[int]
     num_left_out: int
 
+    @property
+    def text_lengths(self) -> list[int]: ...
     def __len__(self) -> int: ...
     def __getitem__(self, index: int) -> Clip: ...
     @property
@@ -64,8 +66,9 @@ class DiaDataset:
         fits = np.ones(len(corpus), dtype=bool)
         if max_seconds is not None:
             fits &= corpus.lengths <= max_frames(max_seconds, corpus.info.codec.frames_per_second)
+        self._tags = tags or TagTable.default()
         if max_text_bytes is not None:
-            sizes = [len(text_ids(*text, tags or TagTable.default())) for text in corpus.texts]
+            sizes = [len(text_ids(*text, self._tags)) for text in corpus.texts]
             fits &= np.array(sizes) <= max_text_bytes
         self._indices = [i for i in candidates if fits[i]]
         self.num_left_out = len(candidates) - len(self._indices)
@@ -82,6 +85,12 @@ class DiaDataset:
 
     def __getitem__(self, index: int) -> Clip:
         return self._corpus[self._indices[index]]
+
+    @property
+    def text_lengths(self) -> list[int]:
+        """Bytes of each clip's text, tags counted as the model reads them."""
+        texts = self._corpus.texts
+        return [len(text_ids(*texts[i], self._tags)) for i in self._indices]
 
     @property
     def languages(self) -> list[str]:

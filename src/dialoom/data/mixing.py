@@ -148,6 +148,11 @@ class MixedDataset:
         )
         self.weights = None if weights is None else tuple(weights)
 
+    @property
+    def text_lengths(self) -> list[int]:
+        """Bytes of each clip's text, corpus after corpus."""
+        return [length for dataset in self._datasets for length in dataset.text_lengths]
+
     def __len__(self) -> int:
         return len(self.lengths)
 
