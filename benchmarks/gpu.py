@@ -118,8 +118,8 @@ def check(name: str, error: float, bound: float) -> None:
 
 
 def relative(actual: Tensor, expected: Tensor) -> float:
-    difference = (actual.double().cpu() - expected.double().cpu()).norm()
-    return float(difference / expected.double().cpu().norm())
+    actual, expected = (x.detach().double().cpu() for x in (actual, expected))
+    return float((actual - expected).norm() / expected.norm())
 
 
 def clips(machine: Machine) -> list[Clip]:
@@ -184,7 +184,8 @@ def check_attention(machine: Machine) -> None:
             (torch.device("cpu"), torch.float32),
             (machine.device, torch.bfloat16),
         ):
-            inputs = [x.to(device, in_type).requires_grad_() for x in (q, keys, values)]
+            inputs = [x.detach().to(device, in_type, copy=True) for x in (q, keys, values)]
+            inputs = [x.requires_grad_() for x in inputs]
             where = spans[0].to(device), of_keys.to(device)
             out = packed_attention(*inputs, where, is_causal=is_causal, scale=1.0)
             out.float().square().sum().backward()
@@ -201,7 +202,7 @@ def check_loss(machine: Machine) -> None:
     head = torch.randn(9 * 1028, 64, generator=generator)
     targets = torch.randint(0, 1024, (5000, 9), generator=generator)
     whole = channel_loss((hidden @ head.T).view(1, -1, 9, 1028), targets[None], eos_id=1024)
-    inputs = [x.to(machine.device).requires_grad_() for x in (hidden, head)]
+    inputs = [x.to(machine.device, copy=True).requires_grad_() for x in (hidden, head)]
     chunked = head_loss(*inputs, targets.to(machine.device), eos_id=1024)
     check("loss in chunks", relative(chunked.weighted.detach(), whole.weighted), 1e-4)
 
