@@ -28,12 +28,17 @@ def guide(
     return conditional_BCV + cfg_scale * (conditional_BCV - unconditional_BCV)
 
 
+def num_kept(settings: SamplingSettings, layout: TokenLayout) -> int:
+    """K: how many ids of a channel guidance lets through."""
+    return min(settings.top_k or layout.vocab_size, layout.vocab_size)
+
+
 def choose_ids(
     conditional_BCV: Float[Tensor, "B C V"],
     unconditional_BCV: Float[Tensor, "B C V"] | None,
     settings: SamplingSettings,
     layout: TokenLayout,
-    generators: Sequence[torch.Generator | None],
+    noise_BCK: Float[Tensor, "B C K"] | None,
 ) -> Int[Tensor, "B C"]:
     """Draws the next id of every channel.
 
@@ -41,71 +46,76 @@ def choose_ids(
     - PAD and BOS never; EOS on channel 0 alone, and there exactly when it is the arg-max;
     - then temperature and nucleus, or the arg-max at temperature 0.
 
-    Each row draws from its own generator, so that its result does not depend on its neighbours; a
-    row whose step is given (None) draws nothing.
+    Args:
+        conditional_BCV: logits that see the text.
+        unconditional_BCV: logits that do not; None without guidance.
+        settings: of all these rows.
+        layout: which ids are what.
+        noise_BCK: `gumbel_noise`; None where nothing is drawn.
     """
     guided_BCV = guide(conditional_BCV, unconditional_BCV, settings.cfg_scale)
-    top_k = min(settings.top_k or layout.vocab_size, layout.vocab_size)
-    ids_BCK = guided_BCV.topk(top_k, dim=-1).indices
-    logits_BCK = conditional_BCV.gather(-1, ids_BCK).float()
-    logits_BCK, ids_BCK = _only_allowed(logits_BCK, ids_BCK, conditional_BCV, layout)
+    ids_BCK = guided_BCV.topk(num_kept(settings, layout), dim=-1, sorted=False).indices
+    logits_BCK = conditional_BCV.gather(-1, ids_BCK)
+    is_channel_0 = torch.arange(layout.num_channels, device=ids_BCK.device)[:, None] == 0
+    is_eos_BCK = (ids_BCK == layout.eos_id) & is_channel_0
+    is_allowed_BCK = (ids_BCK < layout.codebook_size) | is_eos_BCK
+    logits_BCK = logits_BCK.masked_fill(~is_allowed_BCK, -torch.inf)
+    if ids_BCK.shape[-1] <= layout.vocab_size - layout.codebook_size:
+        ids_BCK, logits_BCK = _with_a_code(ids_BCK, logits_BCK, conditional_BCV, layout)
 
     best_BC = _pick(ids_BCK, logits_BCK.argmax(dim=-1))
     if settings.temperature == 0:
         return best_BC
-    is_eos_BCK = ids_BCK == layout.eos_id
-    logits_BCK = logits_BCK.masked_fill(is_eos_BCK, -torch.inf) / settings.temperature
-    sampled_BC = _pick(ids_BCK, _sample(_nucleus(logits_BCK, settings.top_p), generators))
-    return torch.where(best_BC == layout.eos_id, best_BC, sampled_BC)
+    assert noise_BCK is not None, "a draw needs noise"
+    ordered_BCK, order_BCK = logits_BCK.masked_fill(is_eos_BCK, -torch.inf).sort(
+        dim=-1, descending=True
+    )
+    below_best_BCK = (ordered_BCK - ordered_BCK[..., :1]) / max(settings.temperature, _COLDEST)
+    drawn_BC = (_nucleus(below_best_BCK, settings.top_p) + noise_BCK).argmax(dim=-1)
+    drawn_BC = _pick(ids_BCK, _pick(order_BCK, drawn_BC))
+    return torch.where(best_BC == layout.eos_id, best_BC, drawn_BC)
 
 
-def _only_allowed(
-    logits_BCK: Float[Tensor, "B C K"],
+_COLDEST = 1e-6
+"""Temperatures below it, which float32 may not hold, draw the best id all the same."""
+
+
+def gumbel_noise(shape: Sequence[int], generator: torch.Generator) -> Float[Tensor, "..."]:
+    """-ln(-ln u), u uniform: the arg-max of logits + noise is a draw from their softmax.
+
+    The Gumbel-max rule (Maddison et al., arXiv 1411.0030); -ln u is exponentially distributed.
+    """
+    return torch.empty(tuple(shape)).exponential_(generator=generator).log_().neg_()
+
+
+def _with_a_code(
     ids_BCK: Int[Tensor, "B C K"],
+    logits_BCK: Float[Tensor, "B C K"],
     conditional_BCV: Float[Tensor, "B C V"],
     layout: TokenLayout,
-) -> tuple[Float[Tensor, "B C K"], Int[Tensor, "B C K"]]:
-    """Special ids get -inf. Where nothing is left, the best code steps in at the first place."""
-    is_first_channel = torch.arange(layout.num_channels, device=ids_BCK.device)[:, None] == 0
-    allowed = (ids_BCK < layout.codebook_size) | (is_first_channel & (ids_BCK == layout.eos_id))
-    logits_BCK = logits_BCK.masked_fill(~allowed, -torch.inf)
-    is_empty_BC1 = ~(ids_BCK < layout.codebook_size).any(dim=-1, keepdim=True)
+) -> tuple[Int[Tensor, "B C K"], Float[Tensor, "B C K"]]:
+    """Where no allowed id is among the kept, the best code steps in at the first place."""
     best = conditional_BCV[..., : layout.codebook_size].max(dim=-1, keepdim=True)
-    first = torch.arange(ids_BCK.shape[-1], device=ids_BCK.device) == 0
-    lost_eos_BC1 = (allowed & (ids_BCK == layout.eos_id)).any(dim=-1, keepdim=True)
-    replace = is_empty_BC1 & ~lost_eos_BC1 & first
+    is_first_K = torch.arange(ids_BCK.shape[-1], device=ids_BCK.device) == 0
+    replace_BCK = (logits_BCK.amax(dim=-1, keepdim=True) == -torch.inf) & is_first_K
     return (
-        torch.where(replace, best.values.float(), logits_BCK),
-        torch.where(replace, best.indices, ids_BCK),
+        torch.where(replace_BCK, best.indices, ids_BCK),
+        torch.where(replace_BCK, best.values, logits_BCK),
     )
 
 
-def _nucleus(logits_BCK: Float[Tensor, "B C K"], top_p: float) -> Float[Tensor, "B C K"]:
-    """Keeps the likeliest ids until their mass passes top_p (Holtzman et al., arXiv 1904.09751)."""
+def _nucleus(ordered_BCK: Float[Tensor, "B C K"], top_p: float) -> Float[Tensor, "B C K"]:
+    """Keeps the likeliest ids until their mass passes top_p (Holtzman et al., arXiv 1904.09751).
+
+    Args:
+        ordered_BCK: logits, falling.
+        top_p: 1 keeps all.
+    """
     if top_p >= 1:
-        return logits_BCK
-    ordered, order = logits_BCK.sort(dim=-1, descending=True)
-    probabilities = ordered.softmax(dim=-1)
+        return ordered_BCK
+    probabilities = ordered_BCK.softmax(dim=-1)
     mass_before = probabilities.cumsum(dim=-1) - probabilities
-    return logits_BCK.masked_fill(
-        (mass_before > top_p).gather(-1, order.argsort(dim=-1)), -torch.inf
-    )
-
-
-def _sample(
-    logits_BCK: Float[Tensor, "B C K"], generators: Sequence[torch.Generator | None]
-) -> Int[Tensor, "B C"]:
-    """A draw by the Gumbel-max rule: arg-max of logits - ln(-ln u), with u uniform."""
-    shape = logits_BCK.shape[1:]
-    noise = torch.stack(
-        [
-            torch.ones(shape)
-            if generator is None
-            else torch.empty(shape).exponential_(generator=generator)
-            for generator in generators
-        ]
-    )
-    return (logits_BCK - noise.to(logits_BCK.device).log()).argmax(dim=-1)
+    return ordered_BCK.masked_fill(mass_before > top_p, -torch.inf)
 
 
 def _pick(ids_BCK: Int[Tensor, "B C K"], where_BC: Int[Tensor, "B C"]) -> Int[Tensor, "B C"]:

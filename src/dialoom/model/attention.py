@@ -24,23 +24,6 @@ class KeyValues:
     values: Float[Tensor, "B G S E"]
 
 
-@dataclass
-class SelfAttentionCache:
-    """Keys and values of the steps so far, in buffers of the full length (B, G, T_max, E)."""
-
-    keys: Float[Tensor, "B G Tmax E"]
-    values: Float[Tensor, "B G Tmax E"]
-    length: int = 0
-
-    def append(self, new: KeyValues) -> KeyValues:
-        """Writes the new steps behind the old ones and returns all of them."""
-        end = self.length + new.keys.shape[2]
-        self.keys[:, :, self.length : end] = new.keys
-        self.values[:, :, self.length : end] = new.values
-        self.length = end
-        return KeyValues(self.keys[:, :, :end], self.values[:, :, :end])
-
-
 def _split_heads(x_BTD: Float[Tensor, "B T D"], head_dim: int) -> Float[Tensor, "B H T E"]:
     return x_BTD.view(*x_BTD.shape[:-1], -1, head_dim).transpose(1, 2)
 
@@ -133,15 +116,6 @@ class SelfAttention(_Projections):
             is_causal=is_causal,
             spans=None if spans is None else (spans, spans),
         )
-
-    def decode(
-        self, x_BTD: Float[Tensor, "B T D"], rope: RotaryTable, cache: SelfAttentionCache
-    ) -> Float[Tensor, "B T D"]:
-        """The next steps: one after any number, or several at the very start."""
-        num_steps = x_BTD.shape[1]
-        assert num_steps == 1 or cache.length == 0, "several steps can only open a cache"
-        context = cache.append(self.keys_values(x_BTD, rope))
-        return self.attend(self.queries(x_BTD, rope), context, is_causal=num_steps > 1)
 
 
 class CrossAttention(_Projections):

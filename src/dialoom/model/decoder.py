@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
-from dialoom.model.attention import CrossAttention, KeyValues, SelfAttention, SelfAttentionCache
+from dialoom.model.attention import CrossAttention, KeyValues, SelfAttention
 from dialoom.model.blocks import FeedForward, RMSNorm
 from dialoom.model.config import DiaConfig, Revision
 from dialoom.model.rope import RotaryTable, rotary_table
@@ -29,19 +29,6 @@ class TextContext:
     mask: Bool[Tensor, "B 1 1 S"] | None
     rope_keys: RotaryTable | None
     packing: Packing | None = None
-
-
-@dataclass
-class DecoderCache:
-    """What decoding step by step keeps: past keys and values, the text's once and for all."""
-
-    self_attention: list[SelfAttentionCache]
-    text: list[KeyValues]
-    text_mask: Bool[Tensor, "B 1 1 S"] | None
-
-    @property
-    def length(self) -> int:
-        return self.self_attention[0].length
 
 
 class MultiChannelEmbedding(nn.Module):
@@ -104,18 +91,6 @@ class DecoderLayer(nn.Module):
             x_BTD, keys_values, text.mask, rope_queries, packing=packing
         )
 
-    def decode(
-        self,
-        x_BTD: Float[Tensor, "B T D"],
-        rope: RotaryTable,
-        rope_queries: RotaryTable | None,
-        cache: tuple[SelfAttentionCache, KeyValues, Bool[Tensor, "B 1 1 S"] | None],
-    ) -> Float[Tensor, "B T D"]:
-        """`forward` for the next steps, with the past in the cache."""
-        past, text, text_mask = cache
-        x_BTD = x_BTD + self.self_attention.decode(self.pre_sa_norm(x_BTD), rope, past)
-        return self._after_self_attention(x_BTD, text, text_mask, rope_queries)
-
     def _after_self_attention(
         self,
         x_BTD: Float[Tensor, "B T D"],
@@ -163,46 +138,6 @@ class Decoder(nn.Module):
             x_BTD = layer(x_BTD, rope, text, rope_queries)
         normed: Tensor = self.norm(x_BTD)
         return normed
-
-    def new_cache(
-        self,
-        encoder_BSD: Float[Tensor, "B S De"],
-        text_mask_BS: Bool[Tensor, "B S"] | None,
-        max_steps: int,
-    ) -> DecoderCache:
-        """An empty cache for `max_steps` steps, in the type of the encoder's states."""
-        decoder = self.config.decoder
-        shape = (encoder_BSD.shape[0], decoder.num_key_value_heads, max_steps, decoder.head_dim)
-        text = self._text_context(encoder_BSD, text_mask_BS)
-        return DecoderCache(
-            self_attention=[
-                SelfAttentionCache(encoder_BSD.new_zeros(shape), encoder_BSD.new_zeros(shape))
-                for _ in self.layers
-            ],
-            text=[
-                layer.cross_attention.keys_values(text.states, text.rope_keys)
-                for layer in self._decoder_layers()
-            ],
-            text_mask=text.mask,
-        )
-
-    def decode(
-        self, audio_BTC: Int[Tensor, "B T C"], cache: DecoderCache
-    ) -> Float[Tensor, "B T D"]:
-        """The next steps, with the past in the cache, which grows by them."""
-        start, num_steps = cache.length, audio_BTC.shape[1]
-        positions = torch.arange(start, start + num_steps, device=audio_BTC.device)
-        rope, rope_queries = self._rope(positions)
-        x_BTD = self.embeddings(audio_BTC)
-        for layer, past, text in zip(
-            self._decoder_layers(), cache.self_attention, cache.text, strict=True
-        ):
-            x_BTD = layer.decode(x_BTD, rope, rope_queries, (past, text, cache.text_mask))
-        normed: Tensor = self.norm(x_BTD)
-        return normed
-
-    def _decoder_layers(self) -> list[DecoderLayer]:
-        return [layer for layer in self.layers if isinstance(layer, DecoderLayer)]
 
     @property
     def _rotates_cross_attention(self) -> bool:
