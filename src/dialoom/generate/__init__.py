@@ -1,6 +1,7 @@
 """Script → Waveform."""
 
+from dialoom.generate.precision import Precision
 from dialoom.generate.settings import SamplingSettings
 from dialoom.generate.synthesizer import Speech, Synthesizer, VoicePrompt
 
-__all__ = ["SamplingSettings", "Speech", "Synthesizer", "VoicePrompt"]
+__all__ = ["Precision", "SamplingSettings", "Speech", "Synthesizer", "VoicePrompt"]

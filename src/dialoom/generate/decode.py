@@ -20,6 +20,8 @@ from dialoom.model.step_decoder import StepDecoder
 from dialoom.model.step_memory import Opening, Span, StepMemory
 from dialoom.sequence import TokenLayout
 
+__all__ = ["Decoding", "Generated", "Request", "generate_codes"]
+
 POLL_STEPS = 16
 """How often the host asks a GPU who has ended; a CPU is asked after every step."""
 
@@ -252,10 +254,10 @@ def _open_all(decoder: StepDecoder, rows: Sequence[Row]) -> list[Opening]:
 
 
 def _canvas(rows: Sequence[Row], num_slots: int) -> Int[Tensor, "B L C"]:
-    parts = [
-        F.pad(row.slots, (0, 0, 0, num_slots - len(row.slots)), value=UNFILLED) for row in rows
-    ]
-    return torch.stack(parts)
+    """The rows' slots, filled up to one length; nothing is known of what is added."""
+    return torch.stack(
+        [F.pad(row.slots, (0, 0, 0, num_slots - len(row.slots)), value=UNFILLED) for row in rows]
+    )
 
 
 def _group_draws(rows: Sequence[Row], layout: TokenLayout, device: torch.device) -> list[_Draw]:

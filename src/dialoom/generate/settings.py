@@ -26,10 +26,12 @@ class SamplingSettings:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        _check("temperature", self.temperature, self.temperature >= 0, "0 (greedy) or more")
+        warm = 0 <= self.temperature < float("inf")
+        _check("temperature", self.temperature, warm, "0 (greedy) or more, and finite")
         _check("top-p", self.top_p, 0 < self.top_p <= 1, "more than 0, at most 1")
         _check("top-k", self.top_k, self.top_k >= 0, "0 (all) or more")
-        _check("cfg-scale", self.cfg_scale, self.cfg_scale >= 0, "0 (off) or more")
+        guided = 0 <= self.cfg_scale < float("inf")
+        _check("cfg-scale", self.cfg_scale, guided, "0 (off) or more, and finite")
         _check("seed", self.seed, 0 <= self.seed < 2**62, "0 or more, and below 2**62")
         if self.max_seconds is not None:
             finite = 0 < self.max_seconds < float("inf")

@@ -1,6 +1,6 @@
 """Synthesizer: a model, its codec and its tags, ready to speak."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,8 +13,11 @@ from dialoom.codec import Codec, CodecSpec, Codes, load_codec
 from dialoom.codec.load import check_device
 from dialoom.errors import CodecError, GenerationError
 from dialoom.generate.decode import Generated, Request, generate_codes
+from dialoom.generate.precision import Precision, quantizer
 from dialoom.generate.settings import SamplingSettings
 from dialoom.model import DiaConfig, DiaModel, Revision
+from dialoom.model.projection import Quantize
+from dialoom.model.step_decoder import StepDecoder
 from dialoom.text import TagTable, prepare_text
 
 DEFAULT_CODEC = "descript/dac_44khz"
@@ -52,13 +55,21 @@ class Speech:
 class Synthesizer:
     """Script → Speech → Waveform."""
 
-    def __init__(self, model: DiaModel, info: ModelInfo, codec: Codec | None = None) -> None:
-        """Wraps a loaded model.
+    def __init__(
+        self,
+        model: DiaModel,
+        info: ModelInfo,
+        codec: Codec | None = None,
+        *,
+        quantize: Quantize | None = None,
+    ) -> None:
+        """Wraps a loaded model, which speaks with the weights it has at the first text.
 
         Args:
             model: in evaluation mode, on the device to compute on.
             info: what the model says of itself: tags and codec.
             codec: in place of the one that the model names; that is loaded when first needed.
+            quantize: makes the decoder's matrices smaller.
 
         Raises:
             CodecError: the codec's geometry or weights are not those the model was trained with.
@@ -66,6 +77,8 @@ class Synthesizer:
         self.model = model
         self.info = info
         self._codec = codec
+        self._quantize = quantize
+        self._decoder: StepDecoder | None = None
         if codec is not None:
             check_codec(codec.spec, model.config, info)
 
@@ -77,21 +90,34 @@ class Synthesizer:
         codec: str | None = None,
         device: str = "cpu",
         revision: Revision | None = None,
+        precision: str | None = None,
     ) -> "Synthesizer":
         """Loads a model, and its codec unless that is only needed later.
 
-        Weights in float16 are computed with in float32: Dia's attention overflows float16.
+        Args:
+            source: as `load_model` takes it.
+            codec: in place of the one that the model names.
+            device: to compute on.
+            revision: where the model does not say it.
+            precision: a `Precision`; None for the type of the weights, but float32 for float16,
+                which a large model may overflow.
 
         Raises:
             CheckpointError: the model cannot be used, or does not say its revision.
             CodecError: the codec cannot be loaded or is another one, or there is no such device.
+            GenerationError: the precision is unknown, or cannot be computed in here.
         """
         check_device(device)
+        chosen = None if precision is None else Precision.parse(precision)
+        quantize = None if chosen is None else quantizer(chosen, torch.device(device))
         loaded = load_model(source, revision=revision)
-        if loaded.model.logits_dense.weight.dtype is torch.float16:
-            loaded.model.float()
+        model = loaded.model
+        if chosen is not None:
+            model.to(chosen.dtype)
+        elif model.logits_dense.weight.dtype is torch.float16:
+            model.float()
         given = None if codec is None else load_codec(codec, device=device)
-        return cls(loaded.model.to(device), loaded.info, given)
+        return cls(model.to(device), loaded.info, given, quantize=quantize)
 
     @property
     def codec(self) -> Codec:
@@ -163,10 +189,33 @@ class Synthesizer:
             for row, text in enumerate(texts)
         ]
         max_frames = self._max_frames(settings)
-        results = generate_codes(
-            self.model, requests, settings, max_frames=max_frames, on_step=on_step
-        )
+        results = self.generate(requests, settings, max_frames=max_frames, on_step=on_step)
         return [_speech(text, result) for text, result in zip(texts, results, strict=True)]
+
+    def generate(
+        self,
+        requests: Sequence[Request],
+        settings: SamplingSettings,
+        *,
+        max_frames: int | None = None,
+        on_step: Callable[[int, int], None] | None = None,
+    ) -> list[Generated]:
+        """`generate_codes` with weights that are arranged once for all calls."""
+        return generate_codes(
+            self.model,
+            requests,
+            settings,
+            max_frames=max_frames,
+            on_step=on_step,
+            decoder=self.decoder,
+        )
+
+    @property
+    def decoder(self) -> StepDecoder:
+        """The model's weights arranged for speaking; made at first use, not made again."""
+        if self._decoder is None:
+            self._decoder = StepDecoder(self.model, self._quantize)
+        return self._decoder
 
     def _max_frames(self, settings: SamplingSettings) -> int | None:
         if settings.max_seconds is None:

@@ -131,8 +131,8 @@ class Decoder(nn.Module):
         positions = torch.arange(audio_BTC.shape[1], device=audio_BTC.device)
         if packing is not None:
             positions = packing.audio.positions_T
-        rope, rope_queries = self._rope(positions)
-        text = self._text_context(encoder_BSD, text_mask_BS, packing)
+        rope, rope_queries = self.rope_tables(positions)
+        text = self.text_context(encoder_BSD, text_mask_BS, packing)
         x_BTD = self.embeddings(audio_BTC)
         for layer in self.layers:
             x_BTD = layer(x_BTD, rope, text, rope_queries)
@@ -140,25 +140,26 @@ class Decoder(nn.Module):
         return normed
 
     @property
-    def _rotates_cross_attention(self) -> bool:
+    def rotates_cross_attention(self) -> bool:
         return self.config.revision is Revision.APRIL_2025
 
-    def _rope(self, positions: Int[Tensor, " T"]) -> tuple[RotaryTable, RotaryTable | None]:
+    def rope_tables(self, positions: Int[Tensor, " T"]) -> tuple[RotaryTable, RotaryTable | None]:
         """Tables for self-attention, and for the queries of cross-attention if they rotate."""
         decoder, theta = self.config.decoder, self.config.rope_theta
         rope = rotary_table(positions, decoder.head_dim, theta)
-        if not self._rotates_cross_attention:
+        if not self.rotates_cross_attention:
             return rope, None
         return rope, rotary_table(positions, decoder.cross_head_dim, theta)
 
-    def _text_context(
+    def text_context(
         self,
         encoder_BSD: Float[Tensor, "B S De"],
         text_mask_BS: Bool[Tensor, "B S"] | None,
         packing: Packing | None = None,
     ) -> TextContext:
+        """What the layers attend to, of the encoder's states."""
         rope_keys = None
-        if self._rotates_cross_attention:
+        if self.rotates_cross_attention:
             positions = torch.arange(encoder_BSD.shape[1], device=encoder_BSD.device)
             if packing is not None:
                 positions = packing.text.positions_T

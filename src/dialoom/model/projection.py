@@ -46,9 +46,9 @@ class Projection:
 def _pack(weight: Tensor) -> Tensor | None:
     """The weight in oneDNN's order; None where there is no kernel for such weights."""
     is_plain = type(weight) in (Tensor, nn.Parameter)  # not one that torchao has quantized
-    if not is_plain or weight.device.type != "cpu" or not torch.backends.mkldnn.is_available():
+    if not is_plain or weight.device.type != "cpu" or not torch.backends.mkldnn.enabled:
         return None
-    if not hasattr(_mkldnn(), "_reorder_linear_weight"):
+    if not torch._C._has_mkldnn or not hasattr(_mkldnn(), "_reorder_linear_weight"):
         return None
     if weight.dtype is torch.bfloat16:
         is_computed = bool(_mkldnn()._is_mkldnn_bf16_supported())

@@ -21,7 +21,6 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Complex, Float, Int
 from torch import Tensor
 
-from dialoom.model.config import Revision
 from dialoom.model.decoder import DecoderLayer, TextContext
 from dialoom.model.dia import DiaModel
 from dialoom.model.projection import Projection, Quantize
@@ -49,7 +48,7 @@ class StepDecoder:
         self._embeddings = model.decoder.embeddings
         self.device, self.dtype = model.logits_dense.weight.device, model.logits_dense.weight.dtype
         self._no_text = self._read(NO_TEXT)
-        rotates_text = model.config.revision is Revision.APRIL_2025
+        rotates_text = model.decoder.rotates_cross_attention
         self._layers = [
             StepLayer(
                 cast(DecoderLayer, layer),
@@ -114,11 +113,11 @@ class StepDecoder:
         for number, layer in enumerate(self._layers):
             x_RD = layer.step(x_RD, memory, number, place)
         logits = self._head(self._norm(x_RD)).float()
-        return logits.unflatten(-1, (self.config.layout.num_channels, -1))
+        return logits.view(logits.shape[0], self.config.layout.num_channels, -1)
 
     def _read(self, text_ids: Sequence[int]) -> TextContext:
         ids_1S = torch.tensor([list(text_ids)], device=self.device)
-        return self._decoder._text_context(self._encoder(ids_1S), None)
+        return self._decoder.text_context(self._encoder(ids_1S), None)
 
     def _prefill(
         self, given_1PC: Int[Tensor, "1 P C"], text: TextContext
@@ -129,7 +128,7 @@ class StepDecoder:
             shape = (1, 2 * decoder.num_key_value_heads, 0, decoder.head_dim)
             return [text.states.new_zeros(shape) for _ in self._layers]
         positions = torch.arange(given_1PC.shape[1], device=given_1PC.device)
-        rope, rope_queries = self._decoder._rope(positions)
+        rope, rope_queries = self._decoder.rope_tables(positions)
         past = []
         x_1PD = self._embeddings(given_1PC)
         for layer in self._layers:

@@ -90,7 +90,8 @@ class StepLayer:
         cross = self.trained.cross_attention
         any_query = cross.q_proj.weight.new_zeros(1, 1, cross.q_proj.in_features)
         keys_values = cross.keys_values(no_text.states, no_text.rope_keys)
-        return cross(any_query, keys_values, None, None).flatten()
+        out_11D: Tensor = cross(any_query, keys_values, None, None)
+        return out_11D.flatten()
 
     def step(
         self, x_RD: Float[Tensor, "R D"], memory: StepMemory, number: int, place: Place
@@ -164,7 +165,8 @@ class StepNorm:
             return F.rms_norm(x_RD, self._weight.shape, self._weight, self._eps)
         exact = x_RD.float()
         length = torch.linalg.vector_norm(exact, dim=-1, keepdim=True)
-        return (exact / torch.hypot(length, self._floor) * self._scaled).to(x_RD.dtype)
+        normed: Tensor = exact / torch.hypot(length, self._floor) * self._scaled
+        return normed.to(x_RD.dtype)
 
 
 def pairs_side_by_side(x: Float[Tensor, "*batch E"]) -> Float[Tensor, "*batch E"]:
@@ -172,12 +174,12 @@ def pairs_side_by_side(x: Float[Tensor, "*batch E"]) -> Float[Tensor, "*batch E"
 
     Scores do not change, if queries and keys are both written so.
     """
-    return x.unflatten(-1, (2, -1)).transpose(-1, -2).flatten(-2)
+    return x.reshape(*x.shape[:-1], 2, -1).transpose(-1, -2).flatten(-2)
 
 
 def _with_pairs_side_by_side(weight: Float[Tensor, "HE D"], head_dim: int) -> Float[Tensor, "HE D"]:
     """The matrix that makes heads in that order."""
-    return pairs_side_by_side(weight.T.unflatten(-1, (-1, head_dim))).flatten(-2).T
+    return pairs_side_by_side(weight.T.reshape(weight.shape[1], -1, head_dim)).flatten(-2).T
 
 
 def _fuse(attention: SelfAttention) -> Float[Tensor, "QKV D"]:
