@@ -8,7 +8,7 @@ from dialoom.model import Revision
 from dialoom.model.blocks import RMSNorm
 from dialoom.model.projection import Projection
 from dialoom.model.step_decoder import StepDecoder
-from dialoom.model.step_layer import StepNorm
+from dialoom.model.step_layer import StepNorm, attend
 from dialoom.model.step_memory import StepMemory
 
 NUM_STEPS = 14
@@ -84,6 +84,36 @@ def test_rows_go_on_when_others_leave(fixed_shapes: bool) -> None:
     for place, (row, text) in enumerate([(0, TEXTS[0]), (2, TEXTS[2]), (0, [0]), (2, [0])]):
         expected = _expected(model, text, row)[6:]
         torch.testing.assert_close(logits[place], expected, rtol=1e-4, atol=1e-4)
+
+
+@torch.inference_mode()
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_half_precision_is_no_worse_than_the_trained_layers(dtype: torch.dtype) -> None:
+    """The trained layers' error is held against transformers' in tests/parity."""
+    audio, rows = _audio(), [0, 1, 2]
+    exact = torch.stack([_expected(small_model(), text, row) for row, text in enumerate(TEXTS)])
+    model = small_model().to(dtype)
+    trained = torch.stack([_expected(model, text, row) for row, text in enumerate(TEXTS)])
+    decoder = StepDecoder(model)
+    memory = _memory(decoder, audio, guided=[False] * 3, fixed_shapes=False)
+    stepwise = _steps(decoder, memory, audio, rows, range(NUM_STEPS))
+    error = (stepwise - exact).abs().max() / exact.abs().max()
+    assert error < 8 * torch.finfo(dtype).eps
+    assert error < 1.5 * (trained.float() - exact).abs().max() / exact.abs().max()
+
+
+@torch.inference_mode()
+def test_scores_and_softmax_of_half_precision_are_summed_in_float32() -> None:
+    """Dia does not scale its scores: in bfloat16 those of 100 and 100.4 would be one."""
+    generator = torch.Generator().manual_seed(0)
+    queries, keys, values = (
+        torch.randn(2, 1, n, 64, generator=generator).bfloat16() * scale
+        for n, scale in ((4, 3.0), (90, 3.0), (90, 1.0))
+    )
+    exact = (queries.double() @ keys.double().transpose(-1, -2)).softmax(-1) @ values.double()
+    for mask in (None, torch.ones(2, 1, 1, 90, dtype=torch.bool)):
+        actual = attend(queries, keys, values, mask)
+        assert (actual - exact.flatten(1)).abs().max() < 0.02
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])

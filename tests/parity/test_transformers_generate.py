@@ -93,6 +93,19 @@ def test_greedy_codes_with_forced_end(text: str) -> None:
     assert torch.equal(actual.codes, expected)
 
 
+@pytest.mark.parametrize("batch_size", [3, 8])
+def test_greedy_codes_of_a_batch(batch_size: int) -> None:
+    """Rows of unlike texts, some with one text in common; they end at steps of their own."""
+    ours = _model(eos_gain=2.5)
+    texts = [TEXTS[row % len(TEXTS)] for row in range(batch_size)]
+    requests = [Request(TagTable.default().encode(text)) for text in texts]
+    expected = {text: _their_codes(ours, text, None) for text in set(texts)}
+    results = generate_codes(ours, requests, GREEDY, max_frames=MAX_STEPS - 2)
+    for text, result in zip(texts, results, strict=True):
+        assert result.stopped
+        assert torch.equal(result.codes, expected[text])
+
+
 def test_greedy_codes_with_voice_prompt_and_forced_end() -> None:
     ours = _model(eos_gain=0.0)
     prompt = torch.randint(0, 1024, (30, 9), generator=torch.Generator().manual_seed(5))

@@ -118,9 +118,9 @@ class StepLayer:
         queries = heads[:, : self._heads].view(num_rows, self._kv_heads, -1, self._head_dim)
         if len(place.spans) == 1:
             end = place.spans[0].end
-            return _attend(queries, past.keys[:, :, :end], past.values[:, :, :end], place.mask)
+            return attend(queries, past.keys[:, :, :end], past.values[:, :, :end], place.mask)
         parts = [
-            _attend(
+            attend(
                 queries[span.rows],
                 past.keys[span.rows, :, : span.end],
                 past.values[span.rows, :, : span.end],
@@ -140,9 +140,9 @@ class StepLayer:
         queries = heads.view(num_rows, self._cross_kv_heads, -1, self._cross_head_dim)
         if len(memory.texts) == 1:
             text = memory.texts[0].text[number]
-            return _attend(queries, text.keys, text.values, memory.texts[0].mask)
+            return attend(queries, text.keys, text.values, memory.texts[0].mask)
         parts = [
-            _attend(queries[group.rows], group.text[number].keys, group.text[number].values, None)
+            attend(queries[group.rows], group.text[number].keys, group.text[number].values, None)
             for group in memory.texts
         ]
         return torch.cat(parts)
@@ -190,7 +190,7 @@ def _fuse(attention: SelfAttention) -> Float[Tensor, "QKV D"]:
     return torch.cat((queries, keys, attention.v_proj.weight))
 
 
-def _attend(
+def attend(
     q_RGHE: Float[Tensor, "R G per E"],
     keys: Float[Tensor, "R G T E"],
     values: Float[Tensor, "R G T E"],

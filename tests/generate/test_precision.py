@@ -1,0 +1,50 @@
+"""In which numbers a model speaks."""
+
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from helpers import small_model
+
+from dialoom.checkpoint import ModelInfo, save_pretrained
+from dialoom.errors import GenerationError
+from dialoom.generate import Precision, SamplingSettings, Synthesizer
+from dialoom.generate.decode import Request
+from dialoom.generate.precision import quantizer
+
+GREEDY = SamplingSettings(temperature=0, cfg_scale=3.0)
+
+
+@pytest.fixture(scope="module")
+def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("precision") / "model"
+    save_pretrained(small_model(), ModelInfo(), path)
+    return path
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16", "float16"])
+def test_model_is_loaded_and_speaks_in_it(directory: Path, precision: str) -> None:
+    synthesizer = Synthesizer.load(directory, precision=precision)
+    assert synthesizer.decoder.dtype is getattr(torch, precision)
+    request = Request([1, 65, 66])
+    alone = synthesizer.generate([request], GREEDY, max_frames=6)[0].codes
+    together = synthesizer.generate([request, Request([1, 70])], GREEDY, max_frames=6)[0].codes
+    assert alone.shape == (6, 9)
+    assert torch.equal(alone, together)
+
+
+def test_unknown_precision_is_refused(directory: Path) -> None:
+    with pytest.raises(GenerationError, match="precision 'fp8' is unknown: take float32, bfloat16"):
+        Synthesizer.load(directory, precision="fp8")
+
+
+def test_int4_is_refused_on_a_cpu(directory: Path) -> None:
+    with pytest.raises(GenerationError, match="int4 needs a GPU: .* take int8"):
+        Synthesizer.load(directory, precision="int4")
+
+
+def test_missing_torchao_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "torchao.quantization", None)
+    with pytest.raises(GenerationError, match=r"int8 needs torchao: pip install 'dialoom\[low-mem"):
+        quantizer(Precision.INT8, torch.device("cpu"))
