@@ -35,12 +35,12 @@ def test_model_is_loaded_and_speaks_in_it(directory: Path, precision: str) -> No
 
 
 def test_unknown_precision_is_refused(directory: Path) -> None:
-    with pytest.raises(GenerationError, match="precision 'fp8' is unknown: take float32, bfloat16"):
+    with pytest.raises(GenerationError, match="precision 'fp8' is unknown: take float32"):
         Synthesizer.load(directory, precision="fp8")
 
 
 def test_int4_is_refused_on_a_cpu(directory: Path) -> None:
-    with pytest.raises(GenerationError, match="int4 needs a GPU: .* take int8"):
+    with pytest.raises(GenerationError, match=r"int4 needs a GPU: .* take int8"):
         Synthesizer.load(directory, precision="int4")
 
 

@@ -35,9 +35,7 @@ class Precision(StrEnum):
             return cls(value)
         except ValueError:
             choices = ", ".join(cls)
-            raise GenerationError(
-                f"precision {value!r} is unknown: take one of {choices}"
-            ) from None
+            raise GenerationError(f"precision {value!r} is unknown: take {choices}") from None
 
     @property
     def dtype(self) -> torch.dtype:

@@ -4,6 +4,9 @@ from dataclasses import dataclass
 
 from dialoom.errors import GenerationError
 
+LARGEST = 1000
+"""Of temperature and guidance: far above what is of use, and far below what overflows."""
+
 
 @dataclass(frozen=True)
 class SamplingSettings:
@@ -26,12 +29,12 @@ class SamplingSettings:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        warm = 0 <= self.temperature < float("inf")
-        _check("temperature", self.temperature, warm, "0 (greedy) or more, and finite")
+        warm = 0 <= self.temperature <= LARGEST
+        _check("temperature", self.temperature, warm, f"0 (greedy) to {LARGEST}")
         _check("top-p", self.top_p, 0 < self.top_p <= 1, "more than 0, at most 1")
         _check("top-k", self.top_k, self.top_k >= 0, "0 (all) or more")
-        guided = 0 <= self.cfg_scale < float("inf")
-        _check("cfg-scale", self.cfg_scale, guided, "0 (off) or more, and finite")
+        guided = 0 <= self.cfg_scale <= LARGEST
+        _check("cfg-scale", self.cfg_scale, guided, f"0 (off) to {LARGEST}")
         _check("seed", self.seed, 0 <= self.seed < 2**62, "0 or more, and below 2**62")
         if self.max_seconds is not None:
             finite = 0 < self.max_seconds < float("inf")
