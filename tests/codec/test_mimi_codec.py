@@ -8,7 +8,7 @@ import torch
 from fake_audio import tone
 from transformers import MimiConfig, MimiModel
 
-from dialoom.codec import Codec
+from dialoom.codec import Codec, Codes, WindowedDecoder
 from dialoom.codec.mimi import MimiCodec
 from dialoom.errors import CodecError
 
@@ -70,3 +70,14 @@ def test_codes_and_sound_are_the_models(
 def test_refuses_codebooks_it_does_not_have(directory: Path, num_codebooks: int) -> None:
     with pytest.raises(CodecError, match=f"num_codebooks {num_codebooks} is outside 1–12"):
         MimiCodec.load(directory, num_codebooks=num_codebooks)
+
+
+def test_windows_sound_as_the_whole(directory: Path) -> None:
+    codec = MimiCodec.load(directory)
+    ids = np.random.default_rng(0).integers(0, codec.spec.codebook_size, (30, 8))
+    codes = Codes(ids.astype(np.uint16))
+    decoder = WindowedDecoder(codec)
+    pieces = [decoder.push(Codes(piece)).samples for piece in np.split(codes.frames, (1, 2, 7, 20))]
+    assert all(piece.size for piece in pieces), "a causal decoder waits for nothing"
+    whole = codec.decode(codes).samples
+    assert np.abs(np.concatenate(pieces) - whole).max() < 1e-3 * np.abs(whole).max()

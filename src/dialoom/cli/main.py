@@ -10,6 +10,7 @@ import sys
 import typer
 
 from dialoom.cli.convert import convert_command
+from dialoom.cli.decode import decode_command
 from dialoom.cli.demo import demo_command
 from dialoom.cli.doctor import doctor_command
 from dialoom.cli.evaluate import evaluate_command
@@ -17,6 +18,7 @@ from dialoom.cli.prepare import prepare_command
 from dialoom.cli.report import report_command
 from dialoom.cli.speak import speak_command
 from dialoom.cli.train import train_command
+from dialoom.cli.voice import voice_app
 from dialoom.errors import UserError
 
 # Read by OpenMP when torch is loaded. Threads that wait by spinning take the cores from whatever
@@ -35,6 +37,8 @@ app.command("prepare")(prepare_command)
 app.command("doctor")(doctor_command)
 app.command("train")(train_command)
 app.command("speak")(speak_command)
+app.command("decode")(decode_command)
+app.add_typer(voice_app, name="voice")
 app.command("convert")(convert_command)
 app.command("evaluate")(evaluate_command)
 app.command("report")(report_command)

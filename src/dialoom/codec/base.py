@@ -53,12 +53,30 @@ class Codes:
         return int(self.frames.shape[1])
 
 
+@dataclass(frozen=True)
+class DecoderReach:
+    """Which frames the samples of a frame depend on, so that a window can be decoded by itself.
+
+    Attributes:
+        before: frames before it; None for all of them.
+        after: frames after it.
+    """
+
+    before: int | None
+    after: int
+
+
 @runtime_checkable
 class Codec(Protocol):
     """Waveform ↔ Codes. `encode` resamples what it is given; `decode` returns the codec's rate."""
 
     @property
     def spec(self) -> CodecSpec: ...
+
+    @property
+    def reach(self) -> DecoderReach:
+        """Of `decode`: with these frames around it, a window sounds as in the whole to -60 dB."""
+        ...
 
     def encode(self, waveform: Waveform) -> Codes:
         """N samples at the codec's rate become ceil(N / hop_length) frames.

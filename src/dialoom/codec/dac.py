@@ -1,12 +1,13 @@
 """Descript Audio Codec, the codec of Dia, through transformers' DacModel."""
 
+import math
 from pathlib import Path
 
 from jaxtyping import Float, Int
-from torch import Tensor
+from torch import Tensor, nn
 from transformers import DacModel
 
-from dialoom.codec.base import CodecSpec
+from dialoom.codec.base import CodecSpec, DecoderReach
 from dialoom.codec.pretrained import PretrainedCodec, load_weights, local_directory
 
 
@@ -39,6 +40,11 @@ class DacCodec(PretrainedCodec):
         )
         return cls(model, spec, device)
 
+    @property
+    def reach(self) -> DecoderReach:
+        frames = _reach(self._model.decoder)
+        return DecoderReach(before=frames, after=frames)
+
     def _encode(self, audio_11N: Float[Tensor, "1 1 N"]) -> Int[Tensor, "C F"]:
         codes_CF: Tensor = self._model.encode(audio_11N).audio_codes[0]
         return codes_CF
@@ -46,3 +52,19 @@ class DacCodec(PretrainedCodec):
     def _decode(self, codes_1CF: Int[Tensor, "1 C F"]) -> Float[Tensor, "..."]:
         audio: Tensor = self._model.decode(audio_codes=codes_1CF).audio_values
         return audio
+
+
+def _reach(decoder: nn.Module) -> int:
+    """Frames on either side that a sample depends on: what each convolution sees, at its own rate.
+
+    The decoder is a chain, and its modules are listed in the order of the chain.
+    """
+    frames, rate = 0.0, 1
+    for layer in decoder.modules():
+        if isinstance(layer, nn.ConvTranspose1d):
+            kernel, stride = layer.kernel_size[0], layer.stride[0]
+            frames += (kernel - 1) / stride / rate
+            rate *= stride
+        elif isinstance(layer, nn.Conv1d):
+            frames += (layer.kernel_size[0] - 1) // 2 * layer.dilation[0] / rate
+    return math.ceil(frames)

@@ -6,7 +6,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from transformers import MimiModel
 
-from dialoom.codec.base import CodecSpec
+from dialoom.codec.base import CodecSpec, DecoderReach
 from dialoom.codec.pretrained import PretrainedCodec, load_weights, local_directory
 from dialoom.errors import CodecError
 
@@ -49,6 +49,11 @@ class MimiCodec(PretrainedCodec):
             codebook_size=model.config.codebook_size,
         )
         return cls(model, spec, device)
+
+    @property
+    def reach(self) -> DecoderReach:
+        """Its decoder is causal; the layers of its transformer pass on all that was before."""
+        return DecoderReach(before=None, after=0)
 
     def _encode(self, audio_11N: Float[Tensor, "1 1 N"]) -> Int[Tensor, "C F"]:
         encoded = self._model.encode(audio_11N, num_quantizers=self.spec.num_codebooks)

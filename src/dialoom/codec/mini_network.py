@@ -199,6 +199,17 @@ class MiniNetwork(nn.Module):
         self.decoder = Trunk(shape.latent_width, 2 * shape.num_bins, shape, shape.decoder_blocks)
         self._make_constants()
 
+    @property
+    def decoder_reach(self) -> int:
+        """Frames on either side that the samples of a frame depend on.
+
+        Each block's convolution sees `kernel_size // 2`; the windows of the inverse transform
+        overlap by `fft_length / hop_length` hops, of which a frame's own is the middle.
+        """
+        convolutions = [m for m in self.decoder.modules() if isinstance(m, nn.Conv1d)]
+        overlap = self.fft_length // self.hop_length
+        return sum(conv.kernel_size[0] // 2 for conv in convolutions) + overlap // 2
+
     def _make_constants(self) -> None:
         shape = self.shape
         short_bins = (shape.num_bins - 1) * shape.short_fft_length // shape.fft_length + 1

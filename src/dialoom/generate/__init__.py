@@ -2,6 +2,16 @@
 
 from dialoom.generate.precision import Precision
 from dialoom.generate.settings import SamplingSettings
-from dialoom.generate.synthesizer import Speech, Synthesizer, VoicePrompt
+from dialoom.generate.synthesizer import Speech, Synthesizer
+from dialoom.generate.voice import Voice, VoicePrompt, load_voice, save_voice
 
-__all__ = ["Precision", "SamplingSettings", "Speech", "Synthesizer", "VoicePrompt"]
+__all__ = [
+    "Precision",
+    "SamplingSettings",
+    "Speech",
+    "Synthesizer",
+    "Voice",
+    "VoicePrompt",
+    "load_voice",
+    "save_voice",
+]

@@ -1,6 +1,6 @@
 """Synthesizer: a model, its codec and its tags, ready to speak."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,29 +12,19 @@ from dialoom.checkpoint import ModelInfo, load_model
 from dialoom.codec import Codec, CodecSpec, Codes, load_codec
 from dialoom.codec.load import check_device
 from dialoom.errors import CodecError, GenerationError
-from dialoom.generate.decode import Generated, Request, generate_codes
+from dialoom.generate.decode import Decoding, generate_codes
 from dialoom.generate.precision import Precision, quantizer
+from dialoom.generate.request import Generated, Request
 from dialoom.generate.settings import SamplingSettings
+from dialoom.generate.streaming import stream_codes, stream_waveforms, to_codes
+from dialoom.generate.voice import Voice, VoicePrompt, check_voice, encode_prompt
 from dialoom.model import DiaConfig, DiaModel, Revision
 from dialoom.model.projection import Quantize
 from dialoom.model.step_decoder import StepDecoder
-from dialoom.text import TagTable, prepare_text
+from dialoom.text import TagTable, join_scripts, prepare_text
 
 DEFAULT_CODEC = "descript/dac_44khz"
 """What a model that names no codec was trained with: Dia's own."""
-
-
-@dataclass(frozen=True)
-class VoicePrompt:
-    """A clip whose voice the speech continues.
-
-    Attributes:
-        waveform: the clip; 5 to 10 s are good.
-        text: exactly what is said in it, with its speaker tags.
-    """
-
-    waveform: Waveform
-    text: str
 
 
 @dataclass(frozen=True)
@@ -143,16 +133,16 @@ class Synthesizer:
         text: str,
         settings: SamplingSettings | None = None,
         *,
-        prompt: VoicePrompt | None = None,
+        prompt: Voice | VoicePrompt | None = None,
         language: str | None = None,
     ) -> Waveform:
         """Speaks a script.
 
         Args:
             text: with `[S1]` and `[S2]`; without any, the first speaker says it.
-            settings: sampling; None for the defaults.
+            settings: sampling; None for the voice's, else the defaults.
             prompt: a voice to continue.
-            language: puts the language's tag in front.
+            language: puts the language's tag in front; None for the voice's.
 
         Raises:
             TextError: the text is empty or holds control bytes.
@@ -168,24 +158,15 @@ class Synthesizer:
         texts: list[str],
         settings: SamplingSettings | None = None,
         *,
-        prompt: VoicePrompt | None = None,
+        prompt: Voice | VoicePrompt | None = None,
         language: str | None = None,
         on_step: Callable[[int, int], None] | None = None,
     ) -> list[Speech]:
         """`speak` for several texts at once, as codes; row i draws with seed + i."""
-        settings = settings or SamplingSettings()
-        prompt_codes = None
-        if prompt is not None:
-            if not prompt.text.strip():
-                raise GenerationError("a voice prompt needs its transcript: give --prompt-text")
-            frames = self.codec.encode(prompt.waveform).frames
-            prompt_codes = torch.from_numpy(frames.astype(np.int64))
+        voice = self.voice(prompt)
+        settings = _settings(settings, voice)
         requests = [
-            Request(
-                self.tags.encode(_script(text, prompt), language=language),
-                prompt_codes,
-                seed=settings.seed + row,
-            )
+            self._request(text, voice, language, seed=settings.seed + row)
             for row, text in enumerate(texts)
         ]
         max_frames = self._max_frames(settings)
@@ -209,6 +190,61 @@ class Synthesizer:
             on_step=on_step,
             decoder=self.decoder,
         )
+
+    def stream(
+        self,
+        text: str,
+        settings: SamplingSettings | None = None,
+        *,
+        prompt: Voice | VoicePrompt | None = None,
+        language: str | None = None,
+    ) -> Iterator[Waveform]:
+        """`speak`, in pieces as they are ready: together they are its waveform, to -60 dB.
+
+        The first piece is short, so that it is there soon; later ones are longer. Nothing is
+        decoded ahead of what is asked for.
+
+        Raises:
+            TextError, GenerationError: as `speak`, before the first piece.
+        """
+        pieces = self.stream_codes(text, settings, prompt=prompt, language=language)
+        return stream_waveforms(pieces, self.codec)
+
+    def stream_codes(
+        self,
+        text: str,
+        settings: SamplingSettings | None = None,
+        *,
+        prompt: Voice | VoicePrompt | None = None,
+        language: str | None = None,
+    ) -> Iterator[Generated]:
+        """`stream` as codes, frame by frame; the last piece, without frames, says if it stopped."""
+        voice = self.voice(prompt)
+        settings = _settings(settings, voice)
+        request = self._request(text, voice, language, seed=settings.seed)
+        max_frames = self._max_frames(settings)
+        return stream_codes(Decoding(self.decoder, [request], settings, max_frames=max_frames))
+
+    def voice(self, prompt: Voice | VoicePrompt | None) -> Voice | None:
+        """A prompt in the form that the model reads.
+
+        Raises:
+            GenerationError: it has no transcript.
+            CodecError: another codec than the model's made it.
+        """
+        if isinstance(prompt, VoicePrompt):
+            return encode_prompt(prompt, self.codec)
+        if prompt is not None:
+            check_voice(prompt, self.codec_spec)
+        return prompt
+
+    def _request(
+        self, text: str, voice: Voice | None, language: str | None, *, seed: int
+    ) -> Request:
+        if voice is None:
+            return Request(self.tags.encode(prepare_text(text), language=language), None, seed)
+        ids = self.tags.encode(_script(text, voice), language=language or voice.language)
+        return Request(ids, torch.from_numpy(voice.codes.frames.astype(np.int64)), seed)
 
     @property
     def decoder(self) -> StepDecoder:
@@ -242,10 +278,16 @@ def check_codec(spec: CodecSpec, config: DiaConfig, info: ModelInfo) -> None:
         )
 
 
-def _script(text: str, prompt: VoicePrompt | None) -> str:
-    script = prepare_text(text)
-    return script if prompt is None else f"{prepare_text(prompt.text)} {script}"
+def _settings(settings: SamplingSettings | None, voice: Voice | None) -> SamplingSettings:
+    return settings or (voice and voice.settings) or SamplingSettings()
+
+
+def _script(text: str, voice: Voice) -> str:
+    """The voice's transcript and the text; a text that names no speaker is its first speaker's."""
+    if not text.strip():
+        return text  # which the tag table refuses
+    return join_scripts(prepare_text(voice.text), prepare_text(text, voice.speaker))
 
 
 def _speech(text: str, result: Generated) -> Speech:
-    return Speech(text, Codes(result.codes.numpy().astype(np.uint16)), result.stopped)
+    return Speech(text, to_codes(result), result.stopped)

@@ -1,7 +1,16 @@
 """Script ↔ bytes."""
 
 from dialoom.text.nonverbals import BRACKETS, NONVERBALS, Nonverbals, count_nonverbals
-from dialoom.text.script import FIRST_SPEAKER, SPEAKER_TAG, prepare_text
+from dialoom.text.script import (
+    FIRST_SPEAKER,
+    SPEAKER_TAG,
+    Turn,
+    add_ending_tag,
+    join_scripts,
+    prepare_text,
+    split_turns,
+    spoken_bytes,
+)
 from dialoom.text.tags import FREE_BYTES, PAD_BYTE, TagTable
 
 __all__ = [
@@ -13,6 +22,11 @@ __all__ = [
     "SPEAKER_TAG",
     "Nonverbals",
     "TagTable",
+    "Turn",
+    "add_ending_tag",
     "count_nonverbals",
+    "join_scripts",
     "prepare_text",
+    "split_turns",
+    "spoken_bytes",
 ]

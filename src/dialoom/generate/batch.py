@@ -1,0 +1,176 @@
+"""Many scripts from a file of JSON lines; a bad line is reported, and the rest goes on."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from dialoom.audio import check_writable, write_audio
+from dialoom.codec.files import write_codes
+from dialoom.errors import GenerationError, UserError
+from dialoom.generate.narration import NarrationOptions
+from dialoom.generate.settings import SamplingSettings
+from dialoom.generate.spoken import OnProgress, Script, Spoken, speak_script
+from dialoom.generate.synthesizer import Synthesizer
+from dialoom.generate.voice import Voice, VoicePrompt, load_voice
+from dialoom.text import prepare_text
+
+SAMPLING_KEYS = ("seed", "temperature", "top_p", "top_k", "cfg_scale", "max_seconds")
+
+
+class BatchLine(BaseModel):
+    """What a line may say; what it does not say is as on the command line."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    text: str
+    out: str
+    """Audio file."""
+    voice: str | None = None
+    """By name or file."""
+    language: str | None = None
+    speaker: str | None = None
+    save_codes: str | None = None
+    seed: int | None = None
+    temperature: float | None = None
+    top_p: float | None = None
+    top_k: int | None = None
+    cfg_scale: float | None = None
+    max_seconds: float | None = None
+    retries: int | None = None
+
+    @property
+    def sampling(self) -> dict[str, float]:
+        """The settings of it that are given."""
+        given = {key: getattr(self, key) for key in SAMPLING_KEYS}
+        return {key: value for key, value in given.items() if value is not None}
+
+
+NumberedLines = list[tuple[int, BatchLine | str]]
+"""Lines with their numbers from 1; for a bad one what is wrong with it."""
+
+
+@dataclass(frozen=True)
+class BatchDefaults:
+    """What lines do not say.
+
+    Attributes:
+        sampling: settings by their names; the voice's stand behind them.
+        prompt: a voice.
+        language: of the texts.
+        speaker: of texts that name none; None for the voice's first, else "S1".
+        options: of long texts and of drawing again.
+    """
+
+    sampling: dict[str, float] = field(default_factory=dict)
+    prompt: Voice | VoicePrompt | None = None
+    language: str | None = None
+    speaker: str | None = None
+    options: NarrationOptions = field(default_factory=NarrationOptions)
+
+
+@dataclass(frozen=True)
+class LineResult:
+    """What came of a line.
+
+    Attributes:
+        number: of the line, from 1.
+        out: the audio file; None if there is none.
+        spoken: None if the line was refused.
+        error: why; None if it was not.
+    """
+
+    number: int
+    out: Path | None
+    spoken: Spoken | None = None
+    error: str | None = None
+
+
+def read_lines(path: Path) -> NumberedLines:
+    """All lines that are not empty.
+
+    Raises:
+        GenerationError: there is no such file, it is no text, or nothing is in it.
+    """
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise GenerationError(f"--batch {path}: cannot be read ({error})") from None
+    numbered = [(number, _parse(line)) for number, line in enumerate(lines, 1) if line.strip()]
+    if not numbered:
+        raise GenerationError(f"--batch {path}: is empty; give a JSON object a line")
+    return numbered
+
+
+def script_of(text: str, defaults: BatchDefaults, line: BatchLine | None = None) -> Script:
+    """What is to be said with all that holds for it.
+
+    Raises:
+        GenerationError: a voice or a setting cannot be used.
+    """
+    prompt = defaults.prompt
+    if line is not None and line.voice is not None:
+        prompt = load_voice(line.voice)
+    sampling = {**defaults.sampling, **({} if line is None else line.sampling)}
+    base = (isinstance(prompt, Voice) and prompt.settings) or SamplingSettings()
+    options = defaults.options
+    if line is not None and line.retries is not None:
+        options = replace(options, retries=line.retries)
+    speaker = (line and line.speaker) or defaults.speaker
+    if speaker is not None:
+        text = prepare_text(text, f"[{speaker.strip('[]')}]")
+    return Script(
+        text,
+        replace(base, **sampling),  # type: ignore[arg-type]  # whole numbers where they must be
+        prompt,
+        (line and line.language) or defaults.language,
+        options,
+    )
+
+
+def speak_batch(
+    synthesizer: Synthesizer,
+    lines: NumberedLines,
+    defaults: BatchDefaults,
+    on_progress: OnProgress | None = None,
+) -> Iterator[LineResult]:
+    """Speaks line by line and writes its files; what a person can mend costs its line alone."""
+    for done, (number, line) in enumerate(lines):
+        if on_progress is not None:
+            on_progress(done, len(lines))
+        if isinstance(line, str):
+            yield LineResult(number, None, error=line)
+            continue
+        try:
+            spoken = _speak_line(synthesizer, line, defaults)
+            yield LineResult(number, Path(line.out), spoken)
+        except (UserError, OSError) as error:
+            yield LineResult(number, Path(line.out), error=" ".join(str(error).split()))
+    if on_progress is not None:
+        on_progress(len(lines), len(lines))
+
+
+def _speak_line(synthesizer: Synthesizer, line: BatchLine, defaults: BatchDefaults) -> Spoken:
+    out = Path(line.out)
+    check_writable(out, synthesizer.codec_spec.sample_rate_hz)
+    spoken = speak_script(synthesizer, script_of(line.text, defaults, line))
+    assert spoken.waveform is not None
+    write_audio(out, spoken.waveform)
+    if line.save_codes is not None:
+        write_codes(Path(line.save_codes), spoken.codes)
+    return spoken
+
+
+def _parse(line: str) -> BatchLine | str:
+    try:
+        return BatchLine.model_validate(json.loads(line))
+    except json.JSONDecodeError as error:
+        return f"no valid JSON ({error.msg} at column {error.colno})"
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(place) for place in first["loc"]) or "the line"
+        if first["type"] == "extra_forbidden":
+            return f"{where} is unknown: take {', '.join(BatchLine.model_fields)}"
+        return f"{where}: {first['msg']}"
