@@ -147,14 +147,17 @@ def load_recipe(path: Path, overrides: list[str] | None = None) -> Recipe:
 
 def _override(data: dict[str, object], override: str) -> None:
     key, equals, value = override.partition("=")
-    section, dot, name = key.partition(".")
-    if not (equals and dot and section and name):
+    *sections, name = key.split(".")
+    if not (equals and sections and all(sections) and name):
         raise RecipeError(f"override {override!r}: write it as section.key=value")
-    part = data.setdefault(section, {})
-    if part is None:
-        part = data[section] = {}
-    if not isinstance(part, dict):
-        raise RecipeError(f"override {override!r}: {section} is no section")
+    part = data
+    for section in sections:
+        below = part.setdefault(section, {})
+        if below is None:
+            below = part[section] = {}
+        if not isinstance(below, dict):
+            raise RecipeError(f"override {override!r}: {section} is no section")
+        part = below
     try:
         part[name] = yaml.safe_load(value)
     except yaml.YAMLError:
