@@ -4,6 +4,8 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
+import torch
+
 from dialoom.checkpoint import (
     LoadedModel,
     ModelInfo,
@@ -78,6 +80,7 @@ def run_recipe(recipe: Recipe, run_dir: Path, *, resume: bool = False) -> RunRes
     check_ways(recipe.train, base=recipe.model.base)
     device = resolve_device(recipe.train.device)
     use_tf32(device, enabled=recipe.train.tf32)
+    torch.manual_seed(recipe.train.seed)  # of dropout in adapters, and of stochastic rounding
     corpus = Corpus.open(recipe.data.corpus)
     loaded = _load_model(recipe, corpus, checkpoint)
     datasets = _open_datasets(recipe, corpus, loaded)
