@@ -175,6 +175,7 @@ def test_bf16_leaves_what_trains_in_fp32() -> None:
         ("q_prj", r"'q_prj' names no linear map; near are q_proj"),
         ("encoder.*.cross", "names no linear map"),
         ("norm", "'norm' names no linear map"),
+        ("logits_dense", "names no linear map"),
     ],
 )
 def test_targets_that_name_nothing(target: str, message: str) -> None:

@@ -39,7 +39,7 @@ class WeightAverage:
 
     @torch.no_grad()
     def update(self) -> None:
-        """After an optimizer step; also one that left the weights, of which only the device knows."""
+        """After every optimizer step; only the device knows of one that left the weights."""
         self.num_updates += 1
         decay = min(self._decay, (1 + self.num_updates) / (10 + self.num_updates))
         average = list(self._average.values())

@@ -11,6 +11,9 @@ from dialoom.model import DiaModel
 from dialoom.train.settings import LoraSettings
 from dialoom.train.trained_part import ROOT, matches, near
 
+HEAD = "logits_dense"
+"""Gets no adapter: the loss reads its weight, in chunks, and would pass an adapter by."""
+
 
 def attach_adapter(model: DiaModel, settings: LoraSettings, *, base: str, seed: int) -> None:
     """Puts an adapter into the linear maps of a model, and freezes all the rest.
@@ -66,7 +69,8 @@ def _output_to_bf16(module: nn.Module, inputs: object, output: Tensor) -> Tensor
 
 def _modules(model: DiaModel, targets: tuple[str, ...]) -> list[str]:
     """What adapter_config.json names: ends of names as they are, patterns as what they match."""
-    linear = [name for name, m in model.named_modules() if isinstance(m, nn.Linear)]
+    layers = [(name, m) for name, m in model.named_modules() if name != HEAD]
+    linear = [name for name, m in layers if isinstance(m, nn.Linear)]
     chosen: list[str] = []
     for target in targets:
         if "*" in target:
