@@ -22,7 +22,8 @@ class ModelSettings(_Section):
     base: str | None = None
     """A model to start from: directory, .pth, Hub id …; none starts from random weights."""
     preset: str = "mini"
-    """Shape of a new model: mini or dia-1.6b. A base brings its own."""
+    """Shape of a new model: mini, small or dia-1.6b; channels, ids and delays are the codec's. A base
+    brings its own."""
     revision: Revision | None = None
     """0626 or 2025-04; needed where the base does not say it. A new model is 0626."""
     tags: dict[str, int] = Field(default_factory=dict)
