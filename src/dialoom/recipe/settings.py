@@ -22,8 +22,7 @@ class ModelSettings(_Section):
     base: str | None = None
     """A model to start from: directory, .pth, Hub id …; none starts from random weights."""
     preset: str = "mini"
-    """Shape of a new model: mini, small or dia-1.6b; channels, ids and delays are the codec's. A base
-    brings its own."""
+    """Shape of a new model: mini, small or dia-1.6b; channels, ids and delays are its codec's."""
     revision: Revision | None = None
     """0626 or 2025-04; needed where the base does not say it. A new model is 0626."""
     tags: dict[str, int] = Field(default_factory=dict)
@@ -41,7 +40,7 @@ class ModelSettings(_Section):
     @classmethod
     def _known_preset(cls, preset: str) -> str:
         if preset not in PRESETS:
-            raise ValueError(f"there is {' and '.join(PRESETS)}")
+            raise ValueError(f"there is {', '.join(PRESETS)}")
         return preset
 
 
