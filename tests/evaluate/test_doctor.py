@@ -27,8 +27,9 @@ from dialoom.errors import CodecError, DataError
 from dialoom.evaluate.doctor import Diagnosis, diagnose, undo_targets
 from dialoom.evaluate.doctor_rules import RULES
 from dialoom.evaluate.doctor_sound import bandwidth_hz, measure_sound
-from dialoom.evaluate.doctor_subject import Utterance, open_subject
+from dialoom.evaluate.doctor_subject import Limits, SubjectOptions, Utterance, open_subject
 from dialoom.evaluate.doctor_text import NONVERBALS, check_texts, spoken
+from dialoom.text import TagTable
 
 IN_SOURCE_ONLY = {"empty-text", "silent"}
 """Faults that a corpus cannot show by the same id: a row of a table, a recording below one code."""
@@ -101,6 +102,16 @@ def test_the_targets_are_the_clips(tmp_path):
         assert target.sound.samples[: len(samples)] == pytest.approx(samples, abs=2e-3)
 
 
+def test_targets_of_a_source_are_those_that_prepare_would_make(tmp_path):
+    """One hears what a model would be asked to say: without the silence before and after."""
+    text, samples = clean_clips(1)["clean-00"]
+    clips = {"padded": (text, np.pad(samples, 2 * RATE_HZ)), "silent": (text, 1e-5 * samples)}
+    diagnosis = diagnose(open_subject(write_source(tmp_path / "source", clips)))
+    assert [target.clip_id for target in diagnosis.targets] == ["padded"]
+    length_s = len(samples) / RATE_HZ
+    assert diagnosis.targets[0].sound.duration_s == pytest.approx(length_s, abs=0.4)
+
+
 def test_targets_that_differ_are_told(tmp_path, monkeypatch):
     import dialoom.evaluate.doctor as doctor
 
@@ -135,8 +146,8 @@ class Listed:
     kind, name, codec_spec = "source", "texts", PlainCodec.spec
     codec = sound = clip = content_hash = lambda *_: None
 
-    def __init__(self, utterances: list[Utterance]) -> None:
-        self.utterances, self.refused = utterances, []
+    def __init__(self, utterances: list[Utterance], limits: Limits) -> None:
+        self.utterances, self.refused, self.limits = utterances, [], limits
 
 
 def utterance(number: int, text: str, **kwargs) -> Utterance:
@@ -144,8 +155,9 @@ def utterance(number: int, text: str, **kwargs) -> Utterance:
     return replace(default, **kwargs)
 
 
-def details(utterances: list[Utterance], code: str) -> list[str]:
-    return [symptom.detail for symptom in check_texts(Listed(utterances)) if symptom.code == code]
+def details(utterances: list[Utterance], code: str, limits: Limits | None = None) -> list[str]:
+    subject = Listed(utterances, limits or Limits())
+    return [symptom.detail for symptom in check_texts(subject) if symptom.code == code]
 
 
 def test_languages_and_speakers():
@@ -164,6 +176,26 @@ def test_tags_and_sounds_in_brackets():
     assert details(clips, "one-speaker") == ["[S2] is in no transcript"]
     assert spoken("[S1] Hm (laughs) yes. [S2] No") == "Hm yes. No"
     assert len(NONVERBALS) == 21 and "(clears throat)" in NONVERBALS
+
+
+def test_a_model_and_a_recipe_have_limits_and_tags_of_their_own():
+    tags = TagTable({**TagTable.default().bytes_of_tags, "[S3]": 20, "[ja]": 21})
+    limits = Limits(tags, 100, 200, recipe_text_bytes=60, recipe_seconds=2.5)
+    clips = [
+        utterance(0, "[S1] " + "x" * 120, duration_s=2.0),
+        utterance(1, "[S1] short [S3] tag", duration_s=2.6, language="ja"),
+        utterance(2, "[S1] fits [S4] all but", duration_s=2.0),
+    ]
+    assert details(clips, "over-bytes", limits) == ["122 bytes of 100"]
+    assert details(clips, "over-recipe", limits) == [
+        "122 bytes, data.max_text_bytes is 60",
+        "2.6 s, data.max_seconds is 2.5",
+    ]
+    assert len(details(clips, "over-steps", limits)) == 3
+    assert details(clips, "unknown-tag", limits) == ["[S4]"]
+    assert details(clips, "language-without-tag", limits) == []
+    assert details(clips, "over-bytes") == details(clips, "over-recipe") == []
+    assert details(clips, "language-without-tag") == ["ja"]
 
 
 @pytest.mark.parametrize("cutoff_hz", [4_000, 8_000, 11_025])
@@ -224,6 +256,36 @@ def test_the_command(faulty, tmp_path):
     assert content["counts"]["bad"] >= 12
     assert {finding["code"] for finding in content["findings"]} >= {"clipping", "silent"}
     assert run(str(faulty[0]), "--max-clips", "1", "--targets", "0").exit_code == 0
+
+
+def test_the_command_takes_a_format_columns_and_a_recipe(tmp_path):
+    source = write_source(tmp_path / "source", clean_clips(3))
+    rows = [line.partition("|") for line in (source / "metadata.csv").read_text().splitlines()]
+    table = source / "list.csv"
+    lines = [f'wavs/{name}.wav,"{text} [S3] so",en' for name, _, text in rows]
+    table.write_text("\n".join(["sound,said,locale", *lines]), encoding="utf-8")
+    recipe = tmp_path / "recipe.yaml"
+    recipe.write_text(
+        "model: {tags: {'[S3]': 20}}\ndata: {corpus: c, max_seconds: 2.65}\ntrain: {steps: 1}\n"
+    )
+    out = tmp_path / "found.json"
+    named = (str(table), "--format", "csv", "--columns", "audio=sound,text=said")
+    common = ("--targets", "1", "--json", str(out))
+    assert run(*named, *common).exit_code == 0
+    codes = {f["code"]: f["num_found"] for f in json.loads(out.read_text())["findings"]}
+    assert codes["unknown-tag"] == 3
+    assert "over-recipe" not in codes
+    assert run(*named, *common, "--recipe", str(recipe)).exit_code == 0
+    codes = {f["code"]: f["num_found"] for f in json.loads(out.read_text())["findings"]}
+    assert (codes["unknown-tag"], codes["over-recipe"]) == (0, 3)
+    assert isinstance(run(*named[:3]).exception, DataError), "a table without the usual names"
+
+
+def test_a_format_that_is_asked_for_is_of_a_source(tmp_path):
+    corpus = write_corpus(tmp_path / "corpus", clean_clips(1))
+    assert open_subject(corpus).kind == "corpus"
+    with pytest.raises(DataError, match="LJSpeech needs metadata"):
+        open_subject(corpus, SubjectOptions(format="ljspeech"))
 
 
 def test_strict_is_content_with_clean_clips(tmp_path):

@@ -42,6 +42,17 @@ def test_recipe_survives_yaml(tmp_path: Path) -> None:
     assert again.content_hash == recipe.content_hash
 
 
+def test_several_corpora(tmp_path: Path) -> None:
+    data = "data:\n  corpus:\n  - path: german\n    weight: 0.7\n  - {path: dutch, weight: 0.3}\n"
+    recipe = load_recipe(_write(tmp_path / "r.yaml", data + "train: {steps: 5}"))
+    assert recipe.data.shares == (("german", 0.7), ("dutch", 0.3))
+    assert load_recipe(_write(tmp_path / "again.yaml", recipe.to_yaml())) == recipe
+    single = load_recipe(_write(tmp_path / "s.yaml", RECIPE))
+    assert single.data.shares == (("c", None),)
+    both = load_recipe(tmp_path / "s.yaml", ["data.corpus=[a, s3://b/c]"])
+    assert both.data.shares == (("a", None), ("s3://b/c", None))
+
+
 @pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.name)
 def test_shipped_recipes_parse(path: Path) -> None:
     assert isinstance(load_recipe(path), Recipe)
@@ -72,6 +83,21 @@ def test_recipes_are_shipped() -> None:
             "model.preset is 'huge': there is dia-1.6b, small",
         ),
         (RECIPE + "model: {revision: '0627'}", "model.revision is '0627'"),
+        ("data: {corpus: []}\ntrain: {steps: 1}", "data.corpus is []: name at least one corpus"),
+        (
+            "data: {corpus: [a, {path: b, weight: 1}]}\ntrain: {steps: 1}",
+            "give each corpus a weight, or none",
+        ),
+        ("data: {corpus: [a, a]}\ntrain: {steps: 1}", "one path stands there twice"),
+        (
+            "data: {corpus: [{path: b, weight: 0}]}\ntrain: {steps: 1}",
+            "data.corpus.0.weight is 0: input should be greater than 0",
+        ),
+        ("data: {corpus: [{weight: 1}]}\ntrain: {steps: 1}", "data.corpus.0.path is missing"),
+        (
+            "data: {corpus: 5}\ntrain: {steps: 1}",
+            "data.corpus is 5: input should be a valid string",
+        ),
         ("[1, 2]", "holds no sections"),
         ("data: {", "is no YAML"),
     ],

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 from pathlib import Path
 from typing import Any
@@ -241,6 +242,31 @@ def test_resume_refuses_another_corpus_and_takes_a_moved_one(tmp_path: Path) -> 
         {**longer.model_dump(), "data": {"corpus": str(tmp_path / "moved")}}
     )
     assert run_recipe(moved, tmp_path / "run", resume=True).outcome.step == 3
+
+
+def _mixed(directory: Path, weights: tuple[float, float], **train: object) -> Recipe:
+    """The tiny recipe with a second corpus whose clips have the same ids."""
+    recipe = tiny_recipe(directory, **train)
+    second = directory / "second"
+    if not second.exists():
+        write_corpus(second, num_clips=5, valid_fraction=0.3)
+    paths = (str(directory / "corpus"), str(second))
+    shares = [{"path": p, "weight": w} for p, w in zip(paths, weights, strict=True)]
+    return Recipe.model_validate({**recipe.model_dump(), "data": {"corpus": shares}})
+
+
+def test_a_mixed_run_resumes_in_the_same_bits_and_refuses_other_weights(tmp_path: Path) -> None:
+    run_recipe(_mixed(tmp_path, (0.4, 0.6), steps=8), tmp_path / "whole")
+    shutil.copytree(tmp_path / "whole", tmp_path / "begun", symlinks=True)
+    checkpoints = tmp_path / "begun" / "checkpoints"
+    (checkpoints / "last").unlink()
+    shutil.rmtree(checkpoints / "step_00000008")
+    (checkpoints / "last").symlink_to("step_00000006")
+    with pytest.raises(RecipeError, match=r"weights \[0.5, 0.6\], the run in .* with \[0.4, 0.6\]"):
+        run_recipe(_mixed(tmp_path, (0.5, 0.6), steps=8), tmp_path / "begun", resume=True)
+    run_recipe(_mixed(tmp_path, (0.4, 0.6), steps=8), tmp_path / "begun", resume=True)
+    ends = [weights(tmp_path / name / "checkpoints" / "last") for name in ("whole", "begun")]
+    assert all(torch.equal(ends[0][name], ends[1][name]) for name in ends[0])
 
 
 def test_best_is_none_before_the_first_step(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from dialoom.checkpoint.adapter import ADAPTER_CONFIG
 from dialoom.checkpoint.locate import within_run
 from dialoom.checkpoint.run_store import corpus_fingerprint
 from dialoom.checkpoint.store import read_json
-from dialoom.data import Corpus
+from dialoom.data import Mixture
 from dialoom.errors import DataError
 from dialoom.observe import METRICS_FILE, RunMetrics, SampleRecord, ValidRecord, read_metrics
 
@@ -67,8 +67,8 @@ def facts_of(source: str, *, licence: str | None = None) -> CardFacts:
     last = [r for r in spoken if r.step == spoken[-1].step and (run_dir / r.audio_path).is_file()]
     return CardFacts(
         base=_section(recipe, "model").get("base"),
-        hours=None if corpus is None else corpus.info.hours,
-        languages=() if corpus is None else corpus.info.languages,
+        hours=None if corpus is None else corpus.hours,
+        languages=() if corpus is None else corpus.languages,
         licence=licence,
         training=_section(recipe, "train"),
         losses=tuple(dict.fromkeys((passes[0], passes[-1]))) if passes else (),
@@ -107,19 +107,20 @@ def _metrics(run_dir: Path) -> RunMetrics:
         return RunMetrics()
 
 
-def _corpus(recipe: Mapping[str, Any], run_dir: Path, fingerprint: str | None) -> Corpus | None:
-    """A recipe names its corpus from the directory that the training was started in.
+def _corpus(recipe: Mapping[str, Any], run_dir: Path, fingerprint: str | None) -> Mixture | None:
+    """A recipe names its corpora from the directory that the training was started in.
 
     That is not known here, so another corpus may stand under the name: only that of the checkpoint
     is believed.
     """
-    name = _section(recipe, "data").get("corpus")
-    if not name or fingerprint is None:
+    named = _section(recipe, "data").get("corpus")
+    if not named or fingerprint is None:
         return None
-    for path in dict.fromkeys(start / str(name) for start in (Path(), *run_dir.parents)):
+    shares = named if isinstance(named, list) else [{"path": named}]
+    for start in (Path(), *run_dir.parents):
         try:
-            corpus = Corpus.open(path)
-        except (DataError, OSError):
+            corpus = Mixture.open([(start / str(s["path"]), s.get("weight")) for s in shares])
+        except (DataError, OSError, KeyError, TypeError):
             continue
         if corpus.fingerprint == fingerprint:
             return corpus

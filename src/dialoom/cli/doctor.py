@@ -12,7 +12,7 @@ from dialoom.observe import counted_progress
 if TYPE_CHECKING:
     from dialoom.evaluate.doctor import Diagnosis
     from dialoom.evaluate.doctor_findings import Finding
-    from dialoom.evaluate.doctor_subject import Subject
+    from dialoom.evaluate.doctor_subject import Limits, Subject
 
 SHOWN_EXAMPLES = 3
 STATUS_BAD = 1
@@ -41,12 +41,27 @@ def doctor_command(
         str | None, typer.Option(help="Of a source: mini if not given. Of a corpus: its own.")
     ] = None,
     device: Annotated[str, typer.Option(help="Where the codec runs: cpu, cuda.")] = "cpu",
+    format: Annotated[str, typer.Option(help="Of a source, as for prepare.")] = "auto",
+    columns: Annotated[
+        str, typer.Option(help="What a source calls its columns: text=sentence,audio=file.")
+    ] = "",
+    recipe: Annotated[
+        Path | None, typer.Option(help="Hold the clips against its limits and its tags.")
+    ] = None,
 ) -> None:
     """Examines transcripts and sound before a training is paid for."""
+    from dialoom.data import Columns
     from dialoom.evaluate.doctor import diagnose
-    from dialoom.evaluate.doctor_subject import open_subject
+    from dialoom.evaluate.doctor_subject import Limits, SubjectOptions, open_subject
 
-    subject = open_subject(place, codec=codec, device=device)
+    options = SubjectOptions(
+        codec=codec,
+        device=device,
+        format=format,
+        columns=Columns.parse(columns),
+        limits=Limits() if recipe is None else _limits(recipe),
+    )
+    subject = open_subject(place, options)
     with counted_progress("listen") as progress:
         diagnosis = diagnose(subject, max_clips=max_clips, num_targets=targets, progress=progress)
     for line in _describe(diagnosis):
@@ -58,6 +73,12 @@ def doctor_command(
         _write_page(report, diagnosis, subject)
     if strict and diagnosis.of("bad"):
         raise typer.Exit(STATUS_BAD)
+
+
+def _limits(path: Path) -> "Limits":
+    from dialoom.recipe import limits_of, load_recipe
+
+    return limits_of(load_recipe(path))
 
 
 def _write_json(path: Path, diagnosis: "Diagnosis") -> None:

@@ -3,6 +3,7 @@
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -48,6 +49,15 @@ def prepare_command(
     edge_silence: Annotated[
         str, typer.Option(help="Seconds left of the silence before and after, or off.")
     ] = "0.2",
+    engine: Annotated[
+        str, typer.Option(help="local, or ray: the cluster of RAY_ADDRESS, else this machine.")
+    ] = "local",
+    streaming: Annotated[
+        bool, typer.Option("--streaming", help="Read a Hub id as it comes, nothing downloaded.")
+    ] = False,
+    subset: Annotated[
+        str | None, typer.Option(help="With --streaming: which configuration of the dataset.")
+    ] = None,
 ) -> None:
     """Turns recordings with transcripts into a corpus of codes. Run again, it goes on."""
     try:
@@ -65,8 +75,9 @@ def prepare_command(
                 valid_fraction=valid_fraction,
                 loudness_lufs=_number_or_off("--loudness", loudness),
                 edge_silence_s=_number_or_off("--edge-silence", edge_silence),
+                engine=engine,
             )
-            summary = _prepare(source, out, options)
+            summary = _prepare(source, out, options, _stream_of(subset, streaming=streaming))
     except KeyboardInterrupt:
         typer.echo(STOPPED, err=True)
         raise typer.Exit(STATUS_INTERRUPTED) from None
@@ -93,11 +104,29 @@ def _terminate_as_ctrl_c() -> Iterator[None]:
         signal.signal(signal.SIGTERM, before)
 
 
-def _prepare(source: Path, out: Path, options: "PrepareOptions") -> "PrepareSummary":
+@dataclass(frozen=True)
+class _Stream:
+    """That the source is streamed, and which configuration of it."""
+
+    subset: str | None
+
+
+def _stream_of(subset: str | None, *, streaming: bool) -> _Stream | None:
+    if subset is not None and not streaming:
+        raise DataError(f"--subset {subset}: goes with --streaming only; add that")
+    return _Stream(subset) if streaming else None
+
+
+def _prepare(
+    source: Path, out: Path, options: "PrepareOptions", stream: _Stream | None
+) -> "PrepareSummary":
     from dialoom.data import prepare
+    from dialoom.data.stream_preparation import prepare_stream
 
     with counted_progress("prepare") as progress:
-        return prepare(source, out, options, progress=progress)
+        if stream is None:
+            return prepare(source, out, options, progress=progress)
+        return prepare_stream(str(source), out, options, subset=stream.subset, progress=progress)
 
 
 def _describe(out: Path, summary: "PrepareSummary") -> list[str]:

@@ -5,8 +5,9 @@ from dialoom.data.batch import Batch, collate, drop_text, hide_past, take_clips
 from dialoom.data.clip import Clip, Rejection, SourceClip
 from dialoom.data.columns import Columns
 from dialoom.data.corpus import Corpus, CorpusInfo, Split, split_of
-from dialoom.data.dataset import DiaDataset
+from dialoom.data.dataset import Clips, DiaDataset
 from dialoom.data.encoding import PrepareOptions
+from dialoom.data.mixing import MixedDataset, Mixture, choose_evenly, order_of
 from dialoom.data.preparation import PrepareSummary, ProgressCallback, UnknownTags, prepare
 from dialoom.data.sampler import LengthBucketSampler
 from dialoom.data.sources import open_source
@@ -16,12 +17,15 @@ __all__ = [
     "AudioRef",
     "Batch",
     "Clip",
+    "Clips",
     "Columns",
     "Corpus",
     "CorpusInfo",
     "CorpusWriter",
     "DiaDataset",
     "LengthBucketSampler",
+    "MixedDataset",
+    "Mixture",
     "PrepareOptions",
     "PrepareSummary",
     "ProgressCallback",
@@ -29,10 +33,12 @@ __all__ = [
     "SourceClip",
     "Split",
     "UnknownTags",
+    "choose_evenly",
     "collate",
     "drop_text",
     "hide_past",
     "open_source",
+    "order_of",
     "prepare",
     "split_of",
     "take_clips",

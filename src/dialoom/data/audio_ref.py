@@ -4,12 +4,16 @@ from abc import ABC, abstractmethod
 from collections.abc import Hashable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 from dialoom.audio import Segment, Waveform, read_audio, read_audio_bytes
 
 
 class Member(ABC):
-    """One recording inside a container: a tar, a Parquet file."""
+    """One recording inside a container: a tar, a Parquet file, a stream."""
+
+    is_on_disk: ClassVar[bool] = True
+    """Whether the container is a file of this machine."""
 
     @property
     @abstractmethod
@@ -38,6 +42,11 @@ class AudioRef:
     path: Path
     member: Member | None = None
     segment: Segment | None = None
+
+    @property
+    def is_on_disk(self) -> bool:
+        """Whether `path` is a file of this machine."""
+        return self.member is None or self.member.is_on_disk
 
     @property
     def identity(self) -> list[Hashable]:

@@ -28,6 +28,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from dialoom.audio import RESAMPLER
 from dialoom.codec.base import CodecSpec, Codes
 from dialoom.data.clip import Clip
+from dialoom.data.remote import is_remote, local_copy
 from dialoom.data.shard import begun_paths, read_shard_info, shard_name, shard_paths
 from dialoom.errors import DataError
 
@@ -114,12 +115,12 @@ class Corpus:
 
     @classmethod
     def open(cls, path: str | Path) -> "Corpus":
-        """Opens a corpus that `dialoom prepare` finished.
+        """Opens a corpus that `dialoom prepare` finished; s3://… and its like: a copy of it.
 
         Raises:
             DataError: there is none, it is unfinished, damaged, or its files do not match.
         """
-        path = Path(path)
+        path = local_copy(str(path)) if is_remote(path) else Path(path)
         info = read_info(path)
         shards = shard_paths(path)
         if [shard.name for shard in shards] != [shard_name(i) for i in range(info.num_shards)]:

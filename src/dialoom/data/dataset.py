@@ -1,5 +1,7 @@
 """The clips of a split that fit, ready to be batched."""
 
+from typing import Protocol, runtime_checkable
+
 import numpy as np
 
 from dialoom.codec.base import CodecSpec
@@ -13,6 +15,19 @@ from dialoom.text import TagTable
 def max_frames(max_seconds: float, frames_per_second: float) -> int:
     """Whole frames within a duration; one computed from frames gives those frames back."""
     return int(max_seconds * frames_per_second + 1e-6)
+
+
+@runtime_checkable
+class Clips(Protocol):
+    """The clips of a split, of one corpus or of several; attributes as of `DiaDataset`."""
+
+    lengths: list[int]
+    num_left_out: int
+
+    def __len__(self) -> int: ...
+    def __getitem__(self, index: int) -> Clip: ...
+    @property
+    def languages(self) -> list[str]: ...
 
 
 class DiaDataset:

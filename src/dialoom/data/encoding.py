@@ -12,6 +12,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from itertools import islice
+from typing import Protocol, runtime_checkable
 
 from dialoom.codec.base import Codec, CodecSpec
 from dialoom.data.clip import Clip, Rejection
@@ -28,6 +29,8 @@ from dialoom.data.processing import (
 )
 from dialoom.errors import DataError
 from dialoom.sequence import TokenLayout
+
+ENGINES = ("local", "ray")
 
 AHEAD_PER_WORKER = 4
 """Recordings that each worker may have decoded before the codec asks for them."""
@@ -51,6 +54,7 @@ class PrepareOptions:
         layout: ids and delays of the model; its delay takes some of the steps.
         loudness_lufs: as of `Processing`.
         edge_silence_s: as of `Processing`.
+        engine: of `ENGINES`: threads of this process, or the actors of a Ray cluster.
     """
 
     format: str = "auto"
@@ -66,8 +70,11 @@ class PrepareOptions:
     layout: TokenLayout = field(default_factory=TokenLayout)
     loudness_lufs: float | None = Processing.loudness_lufs
     edge_silence_s: float | None = Processing.edge_silence_s
+    engine: str = "local"
 
     def __post_init__(self) -> None:
+        if self.engine not in ENGINES:
+            raise DataError(f"engine {self.engine!r}: choose {' or '.join(ENGINES)}")
         if self.workers < 1:
             raise DataError(f"workers {self.workers}: must be at least 1")
         _ = self.processing  # refuses what it refuses now, not after the source is listed
@@ -90,6 +97,33 @@ class PrepareOptions:
             max_text_bytes=self.max_text_bytes,
             max_frames=self.max_frames,
         )
+
+
+@runtime_checkable
+class Engine(Protocol):
+    """Whoever makes clips of entries.
+
+    Attributes:
+        spec: of the codec.
+    """
+
+    spec: CodecSpec
+
+    def encode(self, entries: Iterator[Entry]) -> Iterator[Clip | Rejection]:
+        """In the order of the entries."""
+        ...
+
+
+class LocalEngine:
+    """This process."""
+
+    def __init__(self, codec: Codec, options: PrepareOptions) -> None:
+        self.spec = codec.spec
+        self._codec = codec
+        self._options = options
+
+    def encode(self, entries: Iterator[Entry]) -> Iterator[Clip | Rejection]:
+        return encode_entries(entries, self._codec, self._options)
 
 
 def encode_entries(

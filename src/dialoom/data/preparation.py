@@ -15,6 +15,7 @@ import json
 import os
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass, field, replace
 from itertools import islice
 from pathlib import Path
@@ -23,7 +24,7 @@ from dialoom.codec.base import Codec
 from dialoom.codec.load import load_codec
 from dialoom.data.clip import Clip, Rejection, SourceClip
 from dialoom.data.corpus import Corpus, CorpusInfo
-from dialoom.data.encoding import PrepareOptions, encode_entries
+from dialoom.data.encoding import Engine, LocalEngine, PrepareOptions
 from dialoom.data.entries import NO_SUCH_FILE, Entry, path_name
 from dialoom.data.lock import sole_writer
 from dialoom.data.processing import vanished
@@ -71,7 +72,7 @@ class PrepareSummary:
 
 
 @dataclass
-class _Part:
+class Part:
     """The entries of one shard, and what has become of the first of them."""
 
     index: int
@@ -83,7 +84,12 @@ class _Part:
     @property
     def left(self) -> list[Entry]:
         """Outcomes come in the order of the entries, so those without one are the last."""
-        return self.entries[len(self.clips) + len(self.rejections) :]
+        return self.entries[self.num_done :]
+
+    @property
+    def num_done(self) -> int:
+        """Entries with an outcome."""
+        return len(self.clips) + len(self.rejections)
 
     def add(self, outcome: Clip | Rejection) -> None:
         if isinstance(outcome, Clip):
@@ -142,41 +148,50 @@ def _prepare(
     progress: ProgressCallback | None,
 ) -> PrepareSummary:
     listed = open_source(source, format=options.format, columns=options.columns)
-    entries = [_fill_in(entry, options) for entry in listed]
-    codec = codec or load_codec(options.codec, device=options.device)
-    identity, fraction = _identity(Path(source)), options.valid_fraction
-    writer = CorpusWriter(
-        out,
-        codec.spec,
-        valid_fraction=fraction,
-        source=identity,
-        processing=options.processing,
-    )
-    parts = _divide(entries, options)
-    pending = _find_pending(parts, writer, Path(source))
-    num_reused = len(entries) - sum(len(part.left) for part in pending)
-    outcomes = encode_entries((entry for part in pending for entry in part.left), codec, options)
-    told = _tell(outcomes, progress, already=num_reused, total=len(entries))
-    for part in pending:
-        _finish_part(part, told, writer)
+    entries = [fill_in(entry, options) for entry in listed]
+    with open_engine(codec, options) as engine:
+        writer = CorpusWriter(
+            out,
+            engine.spec,
+            valid_fraction=options.valid_fraction,
+            source=identity_of(Path(source)),
+            processing=options.processing,
+        )
+        parts = _divide(entries, options)
+        pending = _find_pending(parts, writer, Path(source))
+        num_reused = len(entries) - sum(len(part.left) for part in pending)
+        outcomes = engine.encode(entry for part in pending for entry in part.left)
+        told = tell(outcomes, progress, already=num_reused, total=len(entries))
+        for part in pending:
+            finish_part(part, islice(told, len(part.left)), writer)
     info = writer.finish(len(parts))
-    unknown = _find_unknown_tags(Corpus.open(out))
+    unknown = find_unknown_tags(Corpus.open(out))
     return PrepareSummary(info, tuple(writer.rejections()), num_reused, unknown)
 
 
-def _identity(source: Path) -> str:
+def open_engine(codec: Codec | None, options: PrepareOptions) -> AbstractContextManager[Engine]:
+    """Whoever encodes, ready while the block lasts; `codec` takes the place of `options.codec`."""
+    if options.engine == "ray":
+        from dialoom.data.ray_engine import RayEngine
+
+        return RayEngine(codec or options.codec, options)
+    codec = codec or load_codec(options.codec, device=options.device)
+    return nullcontext(LocalEngine(codec, options))
+
+
+def identity_of(source: Path) -> str:
     """The source's name and a hash of its place: tells sources apart and publishes no path."""
     place = source.resolve()
     return f"{path_name(Path(place.name))} ({hashlib.sha256(os.fsencode(place)).hexdigest()[:12]})"
 
 
-def _divide(entries: list[Entry], options: PrepareOptions) -> list[_Part]:
+def _divide(entries: list[Entry], options: PrepareOptions) -> list[Part]:
     starts = range(0, len(entries), CLIPS_PER_SHARD)
     groups = [entries[start : start + CLIPS_PER_SHARD] for start in starts]
-    return [_Part(i, group, _fingerprint(group, options)) for i, group in enumerate(groups)]
+    return [Part(i, group, _fingerprint(group, options)) for i, group in enumerate(groups)]
 
 
-def _find_pending(parts: list[_Part], writer: CorpusWriter, source: Path) -> list[_Part]:
+def _find_pending(parts: list[Part], writer: CorpusWriter, source: Path) -> list[Part]:
     """The parts to work on, with what an earlier run began of them; nothing is written yet.
 
     Raises:
@@ -190,7 +205,7 @@ def _find_pending(parts: list[_Part], writer: CorpusWriter, source: Path) -> lis
     return pending
 
 
-def _refuse_loss(pending: Sequence[_Part], writer: CorpusWriter, source: Path) -> None:
+def _refuse_loss(pending: Sequence[Part], writer: CorpusWriter, source: Path) -> None:
     """Refuses to replace a shard by one with fewer clips because their files are not there."""
     for part in pending:
         usable = sum(isinstance(entry, SourceClip) for entry in part.entries)
@@ -204,30 +219,35 @@ def _refuse_loss(pending: Sequence[_Part], writer: CorpusWriter, source: Path) -
             )
 
 
-def _finish_part(part: _Part, outcomes: Iterator[Clip | Rejection], writer: CorpusWriter) -> None:
-    """Writes the shard of a part; whatever stops it, what is ready is saved first."""
+def finish_part(part: Part, outcomes: Iterator[Clip | Rejection], writer: CorpusWriter) -> int:
+    """Writes the shard of a part, whose last outcomes these are; says how many there are.
+
+    Whatever stops it, what is ready is saved first.
+    """
     saved_at_s = time.monotonic()
     try:
-        for outcome in islice(outcomes, len(part.left)):
+        for outcome in outcomes:
             part.add(outcome)
             if time.monotonic() - saved_at_s >= SAVE_EVERY_S:
                 part.pass_to(writer.save)
                 saved_at_s = time.monotonic()
         part.pass_to(writer.write)
+        num_entries = part.num_done
         part.forget()
     except BaseException:
         if part.clips or part.rejections:
             part.pass_to(writer.save)
         raise
+    return num_entries
 
 
-def _find_unknown_tags(corpus: Corpus) -> UnknownTags:
+def find_unknown_tags(corpus: Corpus) -> UnknownTags:
     table = TagTable.default()
     found = [tags for text, _ in corpus.texts if (tags := unknown_tags(text, table))]
     return UnknownTags(len(found), tuple(sorted({tag for tags in found for tag in tags})))
 
 
-def _fill_in(entry: Entry, options: PrepareOptions) -> Entry:
+def fill_in(entry: Entry, options: PrepareOptions) -> Entry:
     if isinstance(entry, Rejection):
         return entry
     return replace(
@@ -257,7 +277,7 @@ def _stat(audio: Path) -> os.stat_result:
         raise vanished(audio) from error
 
 
-def _tell(
+def tell(
     outcomes: Iterator[Clip | Rejection],
     progress: ProgressCallback | None,
     *,

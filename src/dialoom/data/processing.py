@@ -119,7 +119,8 @@ def process_clip(
     refused = _refuse_names(clip) or _refuse_text(clip, processing.max_text_bytes)
     if refused is not None:
         return refused
-    refuse_unreadable(clip.audio.path)
+    if clip.audio.is_on_disk:
+        refuse_unreadable(clip.audio.path)
     limit_s = processing.max_frames / codec.frames_per_second
     try:
         waveform = clip.audio.load(max_seconds=MAX_READ * limit_s)

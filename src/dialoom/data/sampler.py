@@ -1,8 +1,12 @@
 """Which clips go together: batches of similar length waste little on padding."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
+from jaxtyping import Int64
+
+EpochOrder = Callable[[int], Int64[np.ndarray, " num_drawn"]]
+"""Epoch → the clips that it has, in a random order."""
 
 BATCHES_PER_CHUNK = 50
 """Clips are sorted by length only within chunks of this many batches: longer chunks pad less,
@@ -10,7 +14,7 @@ shorter ones mix better."""
 
 
 class LengthBucketSampler:
-    """Batches of clip indices; every clip exactly once per epoch.
+    """Batches of clip indices; every clip exactly once per epoch, unless an order says otherwise.
 
     The order is a pure function of the seed and the epoch, so a resumed run goes on in it.
     """
@@ -22,6 +26,7 @@ class LengthBucketSampler:
         batch_size: int,
         seed: int,
         max_frames: int | None = None,
+        order: EpochOrder | None = None,
     ) -> None:
         """Takes the length of every clip.
 
@@ -30,17 +35,22 @@ class LengthBucketSampler:
             batch_size: clips per batch; the last of a chunk may have fewer.
             seed: of the order.
             max_frames: frames per batch with padding; a clip that alone has more stands alone.
+            order: which clips an epoch has, such as a `MixedOrder`.
         """
         assert batch_size > 0, batch_size
         self._lengths = np.asarray(lengths)
         self._batch_size = batch_size
         self._seed = seed
         self._max_frames = max_frames
+        self._order = order
 
     def epoch_batches(self, epoch: int) -> list[list[int]]:
         """All batches of one epoch, in order."""
         rng = np.random.default_rng([self._seed, epoch])
-        order = rng.permutation(len(self._lengths))
+        if self._order is None:
+            order = rng.permutation(len(self._lengths))
+        else:
+            order = self._order(epoch)
         chunk_size = self._batch_size * BATCHES_PER_CHUNK
         batches: list[list[int]] = []
         for start in range(0, len(order), chunk_size):

@@ -62,13 +62,16 @@ class ShardInfo:
     processing: Processing = UNPROCESSED
 
 
+SHARD_PATTERN = "data-[0-9][0-9][0-9][0-9][0-9].parquet"
+
+
 def shard_name(index: int) -> str:
     return f"data-{index:05d}.parquet"
 
 
 def shard_paths(corpus: Path) -> list[Path]:
     """All shards of a directory in the order of their numbers."""
-    return sorted(corpus.glob("data-[0-9][0-9][0-9][0-9][0-9].parquet"))
+    return sorted(corpus.glob(SHARD_PATTERN))
 
 
 def begun_paths(corpus: Path) -> list[Path]:

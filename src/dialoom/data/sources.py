@@ -54,7 +54,7 @@ def open_source(
         format = detect_format(path)
     if format not in READERS:
         raise DataError(f"source format {format!r} is unknown; choose auto, {', '.join(READERS)}")
-    entries = _refuse_duplicates(READERS[format](path, columns))
+    entries = list(refuse_duplicates(READERS[format](path, columns), {}))
     if not entries:
         raise DataError(f"source {path}: no entries in format {format!r}; is it the right path?")
     return entries
@@ -165,22 +165,20 @@ def _find_audio(folder: Path, name: str) -> Path:
     return next((path for path in candidates if is_file(path)), candidates[0])
 
 
-def _refuse_duplicates(entries: Iterator[Entry]) -> list[Entry]:
-    """The first clip of an id stays; an id decides a clip's split, so it must be one clip's."""
-    checked: list[Entry] = []
-    source_of_id: dict[str, str] = {}
+def refuse_duplicates(entries: Iterator[Entry], source_of_id: dict[str, str]) -> Iterator[Entry]:
+    """The first clip of an id stays; an id decides a clip's split, so it must be one clip's.
+
+    `source_of_id` holds the clips before these, and takes these.
+    """
     for entry in entries:
         if not isinstance(entry, SourceClip):
-            checked.append(entry)
+            yield entry
         elif entry.id in source_of_id:
-            checked.append(
-                Rejection(
-                    entry.source,
-                    reason=f"has the id {entry.id!r}, as {source_of_id[entry.id]} has",
-                    remedy="give each clip its own id",
-                )
+            yield Rejection(
+                entry.source,
+                reason=f"has the id {entry.id!r}, as {source_of_id[entry.id]} has",
+                remedy="give each clip its own id",
             )
         else:
             source_of_id[entry.id] = entry.source
-            checked.append(entry)
-    return checked
+            yield entry

@@ -120,6 +120,10 @@ class CellReader:
         self._cursors: OrderedDict[tuple[Path, str], _Cursor] = OrderedDict()
         self._lock = Lock()
 
+    def __reduce__(self) -> "tuple[type[CellReader], tuple[()]]":
+        """Sent to another process, it opens the files there."""
+        return CellReader, ()
+
     def read(self, path: Path, column: str, row: int) -> object:
         """The value of one cell.
 

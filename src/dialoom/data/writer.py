@@ -119,6 +119,11 @@ class CorpusWriter:
         path = self._path / shard_name(index)
         return int(pq.read_metadata(path).num_rows) if path.name in self._found else 0
 
+    def num_entries(self, index: int) -> int:
+        """Clips and rejections of the finished shard that is there; 0 if there is none."""
+        info = self._found.get(shard_name(index))
+        return 0 if info is None else self.num_clips(index) + len(info.rejections)
+
     def begun(self, index: int, fingerprint: str) -> tuple[list[Clip], list[Rejection]]:
         """What an earlier run saved of this shard, if it had the same entries and settings."""
         path = begun_path(self._path / shard_name(index))

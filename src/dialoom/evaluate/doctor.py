@@ -15,7 +15,6 @@ import torch
 from dialoom.audio import Waveform
 from dialoom.codec import Codes
 from dialoom.data import Clip, collate
-from dialoom.data.processing import MAX_DECODER_STEPS
 from dialoom.errors import AudioError, CodecError, DataError, TextError
 from dialoom.evaluate.doctor_findings import Basis, Finding, Severity, Symptom, conclude
 from dialoom.evaluate.doctor_rules import RULES
@@ -26,7 +25,7 @@ from dialoom.evaluate.doctor_sound import (
     measure_sound,
 )
 from dialoom.evaluate.doctor_subject import Subject, layout_of
-from dialoom.evaluate.doctor_text import TAGS, bytes_per_letter, check_texts, num_bytes, spoken
+from dialoom.evaluate.doctor_text import bytes_per_letter, check_texts, num_bytes, spoken
 from dialoom.evaluate.players import spread
 from dialoom.sequence import IGNORE_INDEX, undelay_codes
 
@@ -163,7 +162,11 @@ def undo_targets(clip: Clip, subject: Subject) -> Codes:
     layout = layout_of(subject.codec_spec)
     rate = subject.codec_spec.frames_per_second
     batch = collate(
-        [clip], layout=layout, tags=TAGS, frames_per_second=rate, max_steps=MAX_DECODER_STEPS
+        [clip],
+        layout=layout,
+        tags=subject.limits.tags,
+        frames_per_second=rate,
+        max_steps=subject.limits.max_steps,
     )
     targets_TC = batch.targets_BTC[0]
     targets_TC = targets_TC.masked_fill(targets_TC == IGNORE_INDEX, layout.pad_id)
@@ -234,7 +237,7 @@ def _groups(subject: Subject, kind: str) -> Iterator[Group]:
         return
     for name in sorted(set(names), key=lambda name: (-names.count(name), name)):
         members = [u for u, found in zip(utterances, names, strict=True) if found == name]
-        sizes = [num_bytes(u) for u in members]
+        sizes = [num_bytes(u, subject.limits.tags) for u in members]
         yield Group(
             kind=kind,
             name=name,

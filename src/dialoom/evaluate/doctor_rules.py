@@ -78,6 +78,13 @@ RULES = (
         "it learns best from 5 to 20 s: split them at pauses",
     ),
     Rule(
+        "over-recipe",
+        "note",
+        "never",
+        "beyond a limit of the recipe, which leaves them out",
+        "split them, or raise data.max_seconds or data.max_text_bytes in the recipe",
+    ),
+    Rule(
         "few-hours",
         "note",
         "text",

@@ -3,7 +3,7 @@
 import hashlib
 import io
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, Protocol, runtime_checkable
 
@@ -11,16 +11,44 @@ import soundfile
 
 from dialoom.audio import AudioFileError, Waveform
 from dialoom.codec import Codec, CodecSpec, load_codec
-from dialoom.data import Clip, Corpus, Rejection, SourceClip, open_source
+from dialoom.data import Clip, Columns, Corpus, Rejection, SourceClip, open_source
 from dialoom.data.audio_ref import AudioRef
 from dialoom.data.corpus import INFO_FILE, read_columns, refuse_other_codec
+from dialoom.data.encoding import encode_clip
+from dialoom.data.processing import (
+    MAX_DECODER_STEPS,
+    MAX_TEXT_BYTES,
+    Processing,
+    max_frames_of,
+    process_clip,
+)
 from dialoom.data.shard import shard_paths
 from dialoom.data.writer import REJECTED_FILE
 from dialoom.errors import CodecError, DataError
 from dialoom.sequence import TokenLayout
+from dialoom.text import TagTable
 
 DIA_CODEC = CodecSpec("descript/dac_44khz", "", 44_100, 512, 9, 1024)
 """By which a source is measured where no codec is at hand: only rates and sizes are used."""
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What a model holds, and what a recipe takes of that.
+
+    Attributes:
+        tags: which tags are bytes.
+        max_text_bytes: that the model reads.
+        max_steps: that the model speaks.
+        recipe_text_bytes: clips with a longer text are left out by the recipe; None: none are.
+        recipe_seconds: longer clips are left out by the recipe; None: none are.
+    """
+
+    tags: TagTable = field(default_factory=TagTable.default)
+    max_text_bytes: int = MAX_TEXT_BYTES
+    max_steps: int = MAX_DECODER_STEPS
+    recipe_text_bytes: int | None = None
+    recipe_seconds: float | None = None
 
 
 @dataclass(frozen=True)
@@ -60,6 +88,8 @@ class Subject(Protocol):
     def refused(self) -> list[Rejection]: ...
     @property
     def codec_spec(self) -> CodecSpec: ...
+    @property
+    def limits(self) -> Limits: ...
 
     def codec(self) -> Codec:
         """The codec of the codes.
@@ -83,6 +113,7 @@ class Subject(Protocol):
 
         Raises:
             AudioError: its recording cannot be read.
+            DataError: `prepare` would refuse it.
             CodecError: the codec cannot be loaded.
         """
         ...
@@ -92,15 +123,35 @@ class Subject(Protocol):
         ...
 
 
-def open_subject(path: Path, *, codec: str | None = None, device: str = "cpu") -> Subject:
-    """A corpus if there is a corpus.json, else a source.
+@dataclass(frozen=True)
+class SubjectOptions:
+    """How a corpus or a source is looked at.
+
+    Attributes:
+        codec: what `load_codec` takes; None for a corpus's own, for mini with a source.
+        device: where it runs.
+        format: of a source, as for `open_source`.
+        columns: what the source calls its columns, where that is not guessed.
+        limits: what clips are held against.
+    """
+
+    codec: str | None = None
+    device: str = "cpu"
+    format: str = "auto"
+    columns: Columns = field(default_factory=Columns)
+    limits: Limits = field(default_factory=Limits)
+
+
+def open_subject(path: Path, options: SubjectOptions | None = None) -> Subject:
+    """A corpus if there is a corpus.json and no format of a source is asked for, else a source.
 
     Raises:
         DataError: neither can be opened.
     """
-    if (path / INFO_FILE).is_file():
-        return CorpusSubject(Corpus.open(path), codec, device)
-    return SourceSubject(path, codec or "mini", device)
+    options = options or SubjectOptions()
+    if (path / INFO_FILE).is_file() and options.format == "auto":
+        return CorpusSubject(Corpus.open(path), options)
+    return SourceSubject(path, options)
 
 
 def layout_of(spec: CodecSpec) -> TokenLayout:
@@ -115,10 +166,11 @@ class CorpusSubject:
 
     kind: Literal["corpus", "source"] = "corpus"
 
-    def __init__(self, corpus: Corpus, codec: str | None, device: str) -> None:
+    def __init__(self, corpus: Corpus, options: SubjectOptions) -> None:
         self._corpus = corpus
-        self._codec_name = codec or corpus.info.codec.name
-        self._device = device
+        self._codec_name = options.codec or corpus.info.codec.name
+        self._device = options.device
+        self.limits = options.limits
         self._codec: Codec | None = None
         self.name = corpus.path.resolve().name
         self.codec_spec = corpus.info.codec
@@ -167,14 +219,15 @@ class SourceSubject:
 
     kind: Literal["corpus", "source"] = "source"
 
-    def __init__(self, path: Path, codec: str, device: str) -> None:
-        entries = list(open_source(path))
+    def __init__(self, path: Path, options: SubjectOptions) -> None:
+        entries = open_source(path, format=options.format, columns=options.columns)
         self.name = path.resolve().name
         self.refused = [entry for entry in entries if isinstance(entry, Rejection)]
         self._clips = [entry for entry in entries if isinstance(entry, SourceClip)]
         self.utterances = [_utterance(clip) for clip in self._clips]
-        self._codec_name = codec
-        self._device = device
+        self._codec_name = options.codec or "mini"
+        self._device = options.device
+        self.limits = options.limits
         self._codec: Codec | None = None
 
     @property
@@ -190,9 +243,16 @@ class SourceSubject:
         return self._clips[index].audio.load()
 
     def clip(self, index: int) -> Clip:
-        found = self._clips[index]
-        codes = self.codec().encode(self.sound(index))
-        return Clip(found.id, found.text, found.language, found.speaker, codes, found.source)
+        """As `prepare` would make it."""
+        codec = self.codec()
+        processing = Processing(
+            max_text_bytes=self.limits.max_text_bytes,
+            max_frames=max_frames_of(self.limits.max_steps, layout_of(codec.spec)),
+        )
+        processed = process_clip(self._clips[index], codec.spec, processing)
+        if isinstance(processed, Rejection):
+            raise DataError(str(processed))
+        return encode_clip(processed, codec)
 
     def content_hash(self, index: int) -> str:
         return hashlib.sha256(self.sound(index).samples.tobytes()).hexdigest()

@@ -8,15 +8,12 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import pairwise
 
 from dialoom.data import Rejection
-from dialoom.data.processing import MAX_DECODER_STEPS, MAX_TEXT_BYTES
 from dialoom.data.script import text_ids, unknown_tags
 from dialoom.data.sources import MISSING_TRANSCRIPT, NO_SUCH_FILE
 from dialoom.errors import TextError
 from dialoom.evaluate.doctor_findings import Symptom
-from dialoom.evaluate.doctor_subject import Subject, Utterance, layout_of
+from dialoom.evaluate.doctor_subject import Limits, Subject, Utterance, layout_of
 from dialoom.text import TagTable
-
-TAGS = TagTable.default()
 
 NONVERBALS = frozenset(
     "(laughs) (clears throat) (sighs) (gasps) (coughs) (singing) (sings) (mumbles) (beep) (groans) "
@@ -55,7 +52,7 @@ def check_texts(subject: Subject) -> Iterator[Symptom]:
     utterances = subject.utterances
     for utterance in utterances:
         for check in _CLIP_CHECKS:
-            yield from check(utterance)
+            yield from check(utterance, subject.limits)
         yield from _check_steps(utterance, subject)
     yield from _check_speed(utterances)
     yield from _check_duplicate_texts(utterances)
@@ -67,10 +64,10 @@ def spoken(text: str) -> str:
     return " ".join(_TAG.sub(" ", _BRACKETS.sub(" ", text)).split())
 
 
-def num_bytes(utterance: Utterance) -> int:
+def num_bytes(utterance: Utterance, tags: TagTable) -> int:
     """Bytes that the model reads, tags one each; 0 for a text that it cannot read."""
     try:
-        return len(text_ids(utterance.text, utterance.language, TAGS))
+        return len(text_ids(utterance.text, utterance.language, tags))
     except TextError:
         return 0
 
@@ -95,7 +92,7 @@ def _refusal_code(rejection: Rejection) -> str:
     return "missing-audio" if rejection.reason.startswith(NO_SUCH_FILE) else "refused"
 
 
-def _check_length(utterance: Utterance) -> Iterator[Symptom]:
+def _check_length(utterance: Utterance, limits: Limits) -> Iterator[Symptom]:
     length_s = utterance.duration_s
     if length_s is None:
         yield Symptom("unreadable-audio", utterance.id, utterance.problem)
@@ -103,6 +100,9 @@ def _check_length(utterance: Utterance) -> Iterator[Symptom]:
         yield Symptom("too-short", utterance.id, f"{length_s:.2f} s")
     elif length_s > LONG_S:
         yield Symptom("long", utterance.id, f"{length_s:.1f} s")
+    if length_s and limits.recipe_seconds and length_s > limits.recipe_seconds:
+        detail = f"{length_s:.1f} s, data.max_seconds is {limits.recipe_seconds:g}"
+        yield Symptom("over-recipe", utterance.id, detail)
 
 
 def _check_steps(utterance: Utterance, subject: Subject) -> Iterator[Symptom]:
@@ -111,19 +111,22 @@ def _check_steps(utterance: Utterance, subject: Subject) -> Iterator[Symptom]:
     spec = subject.codec_spec
     num_frames = round(utterance.duration_s * spec.frames_per_second)
     num_steps = layout_of(spec).num_steps(num_frames)
-    if num_steps > MAX_DECODER_STEPS:
-        detail = f"{utterance.duration_s:.1f} s, {num_steps} steps of {MAX_DECODER_STEPS}"
+    if num_steps > subject.limits.max_steps:
+        detail = f"{utterance.duration_s:.1f} s, {num_steps} steps of {subject.limits.max_steps}"
         yield Symptom("over-steps", utterance.id, detail)
 
 
-def _check_bytes(utterance: Utterance) -> Iterator[Symptom]:
-    size = num_bytes(utterance)
-    if size > NEAR_LIMIT * MAX_TEXT_BYTES:
-        code = "over-bytes" if size > MAX_TEXT_BYTES else "near-bytes"
-        yield Symptom(code, utterance.id, f"{size} bytes of {MAX_TEXT_BYTES}")
+def _check_bytes(utterance: Utterance, limits: Limits) -> Iterator[Symptom]:
+    size, most = num_bytes(utterance, limits.tags), limits.max_text_bytes
+    if size > NEAR_LIMIT * most:
+        code = "over-bytes" if size > most else "near-bytes"
+        yield Symptom(code, utterance.id, f"{size} bytes of {most}")
+    if limits.recipe_text_bytes and size > limits.recipe_text_bytes:
+        detail = f"{size} bytes, data.max_text_bytes is {limits.recipe_text_bytes}"
+        yield Symptom("over-recipe", utterance.id, detail)
 
 
-def _check_characters(utterance: Utterance) -> Iterator[Symptom]:
+def _check_characters(utterance: Utterance, _: Limits) -> Iterator[Symptom]:
     text = utterance.text
     if not spoken(text) and not _BRACKETS.search(text):
         yield Symptom("empty-text", utterance.id, "nothing is said")
@@ -149,9 +152,9 @@ def _name_characters(characters: Iterable[str]) -> str:
     return ", ".join(names[:3]) + (" …" if len(names) > 3 else "")
 
 
-def _check_tags(utterance: Utterance) -> Iterator[Symptom]:
+def _check_tags(utterance: Utterance, limits: Limits) -> Iterator[Symptom]:
     text = utterance.text
-    if unknown := unknown_tags(text, TAGS):
+    if unknown := unknown_tags(text, limits.tags):
         yield Symptom("unknown-tag", utterance.id, ", ".join(dict.fromkeys(unknown)))
     speakers = _SPEAKER.findall(text)
     if not speakers:
@@ -166,7 +169,7 @@ def _check_tags(utterance: Utterance) -> Iterator[Symptom]:
         yield Symptom("unknown-nonverbal", utterance.id, ", ".join(dict.fromkeys(unknown)))
 
 
-_CLIP_CHECKS: tuple[Callable[[Utterance], Iterator[Symptom]], ...] = (
+_CLIP_CHECKS: tuple[Callable[[Utterance, Limits], Iterator[Symptom]], ...] = (
     _check_length,
     _check_bytes,
     _check_characters,
@@ -219,21 +222,21 @@ def _check_whole(subject: Subject) -> Iterator[Symptom]:
                 yield Symptom(f"no-{split}", "", f"the split {split} has no clip")
     if utterances and not any("[S2]" in u.text for u in utterances):
         yield Symptom("one-speaker", "", "[S2] is in no transcript")
-    yield from _check_scripts(utterances)
+    yield from _check_scripts(utterances, subject.limits)
     yield from _check_balance(utterances, "languages-uneven", lambda u: u.language)
     yield from _check_balance(utterances, "speakers-uneven", lambda u: u.speaker)
 
 
-def _check_scripts(utterances: Sequence[Utterance]) -> Iterator[Symptom]:
+def _check_scripts(utterances: Sequence[Utterance], limits: Limits) -> Iterator[Symptom]:
     for language in sorted({u.language for u in utterances if u.language}):
-        if language not in TAGS.languages:
+        if f"[{language}]" not in limits.tags.bytes_of_tags:
             yield Symptom("language-without-tag", "", language)
     for name in dict.fromkeys(u.language for u in utterances):
         texts = [spoken(u.text) for u in utterances if u.language == name]
         letters = sum(map(len, texts))
         ratio = bytes_per_letter(texts)
         if letters and ratio >= MULTI_BYTE:
-            most = int(MAX_TEXT_BYTES / ratio)
+            most = int(limits.max_text_bytes / ratio)
             detail = f"{name or 'no language named'}: {ratio:.1f} bytes a letter, so at most "
             yield Symptom("multi-byte", "", f"{detail}{most} letters a clip")
 

@@ -33,7 +33,10 @@ class Progress(Protocol):
 
 
 def open_progress(title: str, *, total_steps: int, console: Console | None = None) -> Progress:
-    """A bar if the console (standard error if None) is a terminal, lines otherwise."""
+    """A bar if the console (standard error if None) is a terminal, lines otherwise.
+
+    Nobody knows how many steps there are where `total_steps` is 0.
+    """
     console = console or Console(stderr=True)
     if console.is_terminal:
         return TerminalProgress(title, total_steps=total_steps, console=console)
@@ -78,7 +81,7 @@ class TerminalProgress:
             TextColumn("{task.fields[text]}"),
             console=console,
         )
-        self._task = self._progress.add_task(escape(title), total=total_steps, text="")
+        self._task = self._progress.add_task(escape(title), total=total_steps or None, text="")
         self._progress.start()
 
     def update(self, step: int, text: str = "") -> None:
@@ -105,10 +108,11 @@ class LogProgress:
 
     def update(self, step: int, text: str = "") -> None:
         now = time.monotonic()
-        if now < self._next_s and step < self._total_steps:
+        if now < self._next_s and step != self._total_steps:
             return
         self._next_s = now + self._every_s
-        parts = [f"{self._title} {step}/{self._total_steps}", *([text] if text else [])]
+        count = f"{step}/{self._total_steps}" if self._total_steps else str(step)
+        parts = [f"{self._title} {count}", *([text] if text else [])]
         self.note("  ".join(parts))
 
     def note(self, message: str) -> None:

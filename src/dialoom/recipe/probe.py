@@ -8,7 +8,7 @@ from typing import Self
 from dialoom.audio import Waveform, write_audio
 from dialoom.checkpoint import ModelInfo
 from dialoom.codec import Codec, Codes, load_codec
-from dialoom.data import DiaDataset
+from dialoom.data import Clips
 from dialoom.generate import SamplingSettings, Synthesizer
 from dialoom.model import DiaModel
 from dialoom.observe import SampleRecord
@@ -45,7 +45,7 @@ class SentenceProbe:
         cls,
         settings: EvaluateSettings,
         info: ModelInfo,
-        datasets: tuple[DiaDataset, DiaDataset],
+        datasets: tuple[Clips, Clips],
         run_dir: Path,
     ) -> Self | None:
         """The probe that a recipe asks for; None where it asks for no sentence."""
@@ -112,7 +112,7 @@ class SentenceProbe:
         write_audio(self._run_dir / path, waveform)
 
 
-def _sentences_of(dataset: DiaDataset, count: int, kind: str) -> list[_Sentence]:
+def _sentences_of(dataset: Clips, count: int, kind: str) -> list[_Sentence]:
     """The shortest clips' texts, with their recordings."""
     shortest = sorted(range(len(dataset)), key=lambda index: dataset.lengths[index])
     clips = [dataset[index] for index in shortest[:count]]

@@ -15,7 +15,15 @@ from dialoom.checkpoint import (
     load_model,
     load_training_state,
 )
-from dialoom.data import Batch, Corpus, DiaDataset, LengthBucketSampler, collate
+from dialoom.data import (
+    Batch,
+    Clips,
+    LengthBucketSampler,
+    Mixture,
+    choose_evenly,
+    collate,
+    order_of,
+)
 from dialoom.data.atomic import atomic_path
 from dialoom.data.corpus import refuse_other_codec
 from dialoom.errors import CheckpointError, DataError, RecipeError
@@ -81,7 +89,7 @@ def run_recipe(recipe: Recipe, run_dir: Path, *, resume: bool = False) -> RunRes
     device = resolve_device(recipe.train.device)
     use_tf32(device, enabled=recipe.train.tf32)
     torch.manual_seed(recipe.train.seed)  # of dropout in adapters, and of stochastic rounding
-    corpus = Corpus.open(recipe.data.corpus)
+    corpus = Mixture.open(recipe.data.shares)
     loaded = _load_model(recipe, corpus, checkpoint)
     datasets = _open_datasets(recipe, corpus, loaded)
     model = loaded.model.to(device)
@@ -133,12 +141,12 @@ def _find_checkpoint(recipe: Recipe, run_dir: Path, *, resume: bool) -> Path | N
     return None
 
 
-def _load_model(recipe: Recipe, corpus: Corpus, checkpoint: Path | None) -> LoadedModel:
+def _load_model(recipe: Recipe, corpus: Mixture, checkpoint: Path | None) -> LoadedModel:
     """The model to train, with tags, codec and recipe as its checkpoints will tell them."""
     base, lora = recipe.model.base, recipe.train.lora
     source = base if lora is not None else checkpoint or base
     if source is None:
-        spec = corpus.info.codec
+        spec = corpus.codec
         layout = layout_for(
             num_codebooks=spec.num_codebooks,
             codebook_size=spec.codebook_size,
@@ -161,25 +169,25 @@ def _load_model(recipe: Recipe, corpus: Corpus, checkpoint: Path | None) -> Load
     if lora is not None and checkpoint is not None:
         load_adapter_files(loaded.model, checkpoint)
     tags = recipe.tag_table(loaded.info.tags)
-    info = ModelInfo(tags, corpus.info.codec, recipe_hash=recipe.content_hash)
+    info = ModelInfo(tags, corpus.codec, recipe_hash=recipe.content_hash)
     return LoadedModel(loaded.model, info)
 
 
-def _check_codec(recipe: Recipe, corpus: Corpus, loaded: LoadedModel) -> None:
+def _check_codec(recipe: Recipe, corpus: Mixture, loaded: LoadedModel) -> None:
     """Codes of another codec would be noise to the model."""
-    layout, spec = loaded.model.config.layout, corpus.info.codec
+    layout, spec = loaded.model.config.layout, corpus.codec
     geometry = (layout.num_channels, layout.codebook_size)
     if (spec.num_codebooks, spec.codebook_size) != geometry:
         raise DataError(
-            f"corpus {corpus.path}: codec '{spec.name}' has {spec.num_codebooks} codebooks of "
+            f"corpus {corpus.name}: codec '{spec.name}' has {spec.num_codebooks} codebooks of "
             f"{spec.codebook_size}, the model speaks {geometry[0]} of {geometry[1]}: prepare the "
             "corpus with the model's codec"
         )
     if loaded.info.codec is not None:
-        refuse_other_codec(corpus.path, found=spec, expected=loaded.info.codec)
+        refuse_other_codec(corpus.corpora[0].path, found=spec, expected=loaded.info.codec)
     elif recipe.model.base is not None and spec.name != recipe.model.codec:
         raise DataError(
-            f"corpus {corpus.path} was made with codec '{spec.name}', the base names none and is "
+            f"corpus {corpus.name} was made with codec '{spec.name}', the base names none and is "
             f"taken to speak '{recipe.model.codec}': prepare the corpus with that, or say "
             f"model.codec={spec.name} if the base does speak it"
         )
@@ -194,17 +202,14 @@ def _check_channel_weights(recipe: Recipe, loaded: LoadedModel) -> None:
         )
 
 
-def _open_datasets(
-    recipe: Recipe, corpus: Corpus, loaded: LoadedModel
-) -> tuple[DiaDataset, DiaDataset]:
+def _open_datasets(recipe: Recipe, corpus: Mixture, loaded: LoadedModel) -> tuple[Clips, Clips]:
     """Training clips, and validation clips if there are any; what the model cannot hold is out."""
     config, data = loaded.model.config, recipe.data
     model_frames = config.decoder.max_position_embeddings - config.layout.max_delay - 2
-    model_seconds = model_frames / corpus.info.codec.frames_per_second
+    model_seconds = model_frames / corpus.codec.frames_per_second
     model_bytes = config.encoder.max_position_embeddings
     open_split = partial(
-        DiaDataset,
-        corpus,
+        corpus.dataset,
         max_seconds=min(data.max_seconds or model_seconds, model_seconds),
         max_text_bytes=min(data.max_text_bytes or model_bytes, model_bytes),
         tags=loaded.info.tags,
@@ -215,8 +220,8 @@ def _open_datasets(
 
 def _feeds(
     recipe: Recipe,
-    corpus: Corpus,
-    datasets: tuple[DiaDataset, DiaDataset],
+    corpus: Mixture,
+    datasets: tuple[Clips, Clips],
     loaded: LoadedModel,
 ) -> tuple[BatchFeed, list[Batch]]:
     settings, config = recipe.train, loaded.model.config
@@ -225,7 +230,7 @@ def _feeds(
         collate,
         layout=config.layout,
         tags=loaded.info.tags,
-        frames_per_second=corpus.info.codec.frames_per_second,
+        frames_per_second=corpus.codec.frames_per_second,
         max_text_bytes=config.encoder.max_position_embeddings,
         max_steps=config.decoder.max_position_embeddings,
     )
@@ -234,23 +239,20 @@ def _feeds(
         batch_size=settings.batch_size,
         seed=settings.seed,
         max_frames=settings.max_frames_per_batch,
+        order=order_of(training, seed=settings.seed),
     )
     feed = BatchFeed(training, sampler, to_batch, fingerprint=corpus.fingerprint)
     return feed, [
         to_batch([validation[index] for index in group])
-        for group in _validation_groups(validation.lengths, recipe)
+        for group in _validation_groups(validation, recipe)
     ]
 
 
-def _validation_groups(lengths: list[int], recipe: Recipe) -> list[list[int]]:
+def _validation_groups(validation: Clips, recipe: Recipe) -> list[list[int]]:
     """The same clips at every validation, of all lengths, in batches as large as training's."""
-    by_length = sorted(range(len(lengths)), key=lambda index: lengths[index])
-    count = min(len(by_length), recipe.evaluate.max_valid_clips)
-    if count == 0:
-        return []
-    chosen = [by_length[i * len(by_length) // count] for i in range(count)]
+    chosen = choose_evenly(validation, recipe.evaluate.max_valid_clips)
     sampler = LengthBucketSampler(
-        [lengths[index] for index in chosen],
+        [validation.lengths[index] for index in chosen],
         batch_size=recipe.train.batch_size,
         seed=0,
         max_frames=recipe.train.max_frames_per_batch,
@@ -260,7 +262,7 @@ def _validation_groups(lengths: list[int], recipe: Recipe) -> list[list[int]]:
 
 def _announce(
     observer: RunObserver,
-    datasets: tuple[DiaDataset, DiaDataset],
+    datasets: tuple[Clips, Clips],
     loaded: LoadedModel,
     *,
     step: int,
@@ -282,7 +284,7 @@ def _announce(
     observer.event(EventRecord(step, "; ".join(parts)))
 
 
-def _untagged_languages(dataset: DiaDataset, tags: TagTable) -> list[str]:
+def _untagged_languages(dataset: Clips, tags: TagTable) -> list[str]:
     return [name for name in dataset.languages if f"[{name}]" not in tags.bytes_of_tags]
 
 
@@ -304,6 +306,12 @@ _MAY_CHANGE = frozenset(
 def _check_resumable(recipe: Recipe, run_dir: Path) -> None:
     """A resumed run is the same run: what decides its numbers may not differ."""
     started = load_recipe(run_dir / RECIPE_FILE)
+    weights = [[weight for _, weight in r.data.shares] for r in (recipe, started)]
+    if weights[0] != weights[1]:
+        raise RecipeError(
+            f"data.corpus has the weights {weights[0]}, the run in {run_dir} was started with "
+            f"{weights[1]}: put them back, or start a new run from its checkpoint with model.base"
+        )
     for section in ("model", "data", "train"):  # where the corpus lies may change, not what it is
         before, now = getattr(started, section), getattr(recipe, section)
         for name in type(before).model_fields:

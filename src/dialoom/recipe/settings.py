@@ -2,9 +2,18 @@
 
 import hashlib
 from pathlib import Path
+from typing import Annotated
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Discriminator,
+    Field,
+    Tag,
+    ValidationError,
+    field_validator,
+)
 
 from dialoom.errors import DialoomError, RecipeError
 from dialoom.model import PRESETS, Revision
@@ -44,15 +53,62 @@ class ModelSettings(_Section):
         return preset
 
 
+_PATH, _LIST = "as a path", "as a list"
+"""How a recipe may name its corpora: pydantic puts it into the place of a mistake."""
+
+
+class CorpusShare(_Section):
+    """One of several corpora."""
+
+    path: str
+    """As of a single corpus."""
+    weight: float | None = Field(default=None, gt=0, allow_inf_nan=False)
+    """Its share of the speech, relative to the others' weights."""
+
+
 class DataSettings(_Section):
     """Which clips to train on."""
 
-    corpus: Path
-    """A corpus made by `dialoom prepare`; relative to the working directory."""
+    corpus: Annotated[
+        Annotated[str, Tag(_PATH)] | Annotated[tuple[CorpusShare, ...], Tag(_LIST)],
+        Discriminator(lambda value: _LIST if isinstance(value, list | tuple) else _PATH),
+    ]
+    """A corpus made by `dialoom prepare`, relative to the working directory; or a list of several:
+    `- path: german`, `weight: 0.7`. Weights, of all or of none, are shares of the seconds heard; an
+    epoch has as much speech as all corpora together, without weights every clip once."""
     max_seconds: float | None = Field(default=None, gt=0)
     """Longer clips are left out and counted: the first remedy against out-of-memory."""
     max_text_bytes: int | None = Field(default=None, ge=1)
     """Clips with a longer text are left out and counted."""
+
+    @field_validator("corpus", mode="before")
+    @classmethod
+    def _take_paths(cls, corpus: object) -> object:
+        """A path may stand for itself in a list too."""
+        if isinstance(corpus, list):
+            return [{"path": item} if isinstance(item, str) else item for item in corpus]
+        return str(corpus) if isinstance(corpus, Path) else corpus
+
+    @field_validator("corpus")
+    @classmethod
+    def _check_shares(cls, corpus: str | tuple[CorpusShare, ...]) -> str | tuple[CorpusShare, ...]:
+        if isinstance(corpus, str):
+            return corpus
+        if not corpus:
+            raise ValueError("name at least one corpus")
+        if len({share.weight is None for share in corpus}) > 1:
+            raise ValueError("give each corpus a weight, or none")
+        paths = [share.path for share in corpus]
+        if len(set(paths)) < len(paths):
+            raise ValueError("one path stands there twice: give it the sum of the weights")
+        return corpus
+
+    @property
+    def shares(self) -> tuple[tuple[str, float | None], ...]:
+        """Path and weight of every corpus."""
+        if isinstance(self.corpus, str):
+            return ((self.corpus, None),)
+        return tuple((share.path, share.weight) for share in self.corpus)
 
 
 class EvaluateSettings(_Section):
@@ -168,7 +224,8 @@ def _first_error(error: ValidationError) -> str:
     """Place, rule and value of the first mistake, in one line; how many there are besides."""
     details = error.errors()
     first = details[0]
-    place = ".".join(str(part) for part in first["loc"]) or "the recipe"
+    parts = [str(part) for part in first["loc"] if part not in (_PATH, _LIST)]
+    place = ".".join(parts) or "the recipe"
     if first["type"] == "extra_forbidden":
         message = f"{place} is unknown{_known_keys(first['loc'])}"
     elif first["type"] == "missing":

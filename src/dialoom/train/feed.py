@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-from dialoom.data import Batch, Clip, DiaDataset, LengthBucketSampler
+from dialoom.data import Batch, Clip, Clips, LengthBucketSampler
 
 Collate = Callable[[Sequence[Clip]], Batch]
 
@@ -27,7 +27,7 @@ class BatchFeed:
 
     def __init__(
         self,
-        dataset: DiaDataset,
+        dataset: Clips,
         sampler: LengthBucketSampler,
         collate: Collate,
         *,
