@@ -37,8 +37,18 @@ def test_sums_are_those_of_each_channel() -> None:
         assert sums.channel_losses_C[channel].item() == pytest.approx(-chosen.sum().item(), 1e-5)
         assert sums.channel_targets_C[channel] == valid.sum()
     assert sums.weighted.item() == pytest.approx(sums.channel_losses_C.sum().item())
-    assert sums.eos_targets == 3
+    assert sums.eos_targets_C.tolist() == [1, 1, 1]
     assert sums.eos_loss.item() == pytest.approx(-log_p[1, 5, :, EOS].sum().item(), 1e-5)
+
+
+def test_ends_are_counted_for_each_channel() -> None:
+    logits, targets = _logits_and_targets()
+    targets[0, 5, :2], targets[1, 5, :] = EOS, EOS
+    logits[0, 5, 0, EOS] = logits[1, 5, 0, EOS] = logits[1, 5, 2, EOS] = 99.0
+    logits[0, 5, 1, EOS] = logits[1, 5, 1, EOS] = -99.0
+    sums = channel_loss(logits, targets, eos_id=EOS)
+    assert sums.eos_targets_C.tolist() == [2, 2, 1]
+    assert sums.eos_correct_C.tolist() == [2, 0, 1]
 
 
 def test_guessing_costs_ln_v() -> None:

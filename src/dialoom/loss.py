@@ -39,8 +39,8 @@ class LossSums:
         channel_targets_C: targets of each channel, EOS included.
         channel_correct_C: how many of them no other id has a larger logit than.
         eos_loss: summed over the EOS targets of all channels.
-        eos_targets: how many there are.
-        eos_correct: how many of them no other id has a larger logit than.
+        eos_targets_C: how many there are of each channel.
+        eos_correct_C: how many of them no other id has a larger logit than.
     """
 
     weighted: Float[Tensor, ""]
@@ -48,8 +48,8 @@ class LossSums:
     channel_targets_C: Int[Tensor, " C"]
     channel_correct_C: Int[Tensor, " C"]
     eos_loss: Float[Tensor, ""]
-    eos_targets: Int[Tensor, ""]
-    eos_correct: Int[Tensor, ""]
+    eos_targets_C: Int[Tensor, " C"]
+    eos_correct_C: Int[Tensor, " C"]
 
     def __add__(self, other: "LossSums") -> "LossSums":
         return LossSums(**{name: getattr(self, name) + getattr(other, name) for name in vars(self)})
@@ -169,8 +169,8 @@ def _sums(
         channel_targets_C=is_target_RC.sum(dim=0),
         channel_correct_C=(is_correct_RC & is_target_RC).sum(dim=0),
         eos_loss=(losses_RC * is_eos_RC).sum(),
-        eos_targets=is_eos_RC.sum(),
-        eos_correct=(is_correct_RC & is_eos_RC).sum(),
+        eos_targets_C=is_eos_RC.sum(dim=0),
+        eos_correct_C=(is_correct_RC & is_eos_RC).sum(dim=0),
     )
 
 

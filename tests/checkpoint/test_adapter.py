@@ -50,8 +50,9 @@ def base(tmp_path: Path) -> Path:
         {"use_rslora": True},
         {"alpha_pattern": {"v_proj": 3}, "rank_pattern": {"q_proj": 2}},
         {"modules_to_save": ["logits_dense"]},
+        {"use_dora": True, "use_rslora": True},
     ],
-    ids=["plain", "rslora", "patterns", "whole head"],
+    ids=["plain", "rslora", "patterns", "whole head", "dora"],
 )
 def test_merged_as_peft_merges(tmp_path: Path, base: Path, options: dict[str, Any]) -> None:
     path, expected = _adapter(tmp_path / "adapter", base, **options)
@@ -103,7 +104,7 @@ def test_adapter_for_another_width(tmp_path: Path, base: Path) -> None:
         ({"base_model_name_or_path": "gone"}, "no model at gone"),
         ({"peft_type": "IA3"}, "an adapter of type 'IA3'"),
         ({"base_model_name_or_path": 5}, "names no base model"),
-        ({"use_dora": True}, "an adapter with use_dora; only plain LORA"),
+        ({"use_dora": True}, "lora_magnitude_vector is missing"),
         ({"use_qalora": True}, "an adapter with use_qalora"),
         ({"lora_bias": True}, "an adapter with lora_bias"),
         ({"layer_replication": [[0, 2]]}, "an adapter with layer_replication"),
@@ -193,6 +194,16 @@ def test_base_on_the_hub_of_a_revision_there(
     _set(path, base_model_name_or_path="someone/dia", revision="v2")
     load_model(path)
     assert asked == [("someone/dia", "v2")]
+
+
+def test_norms_of_another_width(tmp_path: Path, base: Path) -> None:
+    path, _ = _adapter(tmp_path / "adapter", base, use_dora=True)
+    file = path / "adapter_model.safetensors"
+    state = load_file(file)
+    name = next(name for name in state if "magnitude" in name)
+    save_file({**state, name: torch.ones(3)}, file)
+    with pytest.raises(CheckpointError, match=r"lora_magnitude_vector has 3 norms for \d+ rows"):
+        load_model(path)
 
 
 def test_half_an_adapter(tmp_path: Path, base: Path) -> None:

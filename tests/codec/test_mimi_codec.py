@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import torch
 from fake_audio import tone
-from transformers import MimiConfig, MimiModel
+from tiny_mimi import save_tiny_mimi
+from transformers import MimiModel
 
 from dialoom.codec import Codec, Codes, WindowedDecoder
 from dialoom.codec.mimi import MimiCodec
@@ -15,27 +16,7 @@ from dialoom.errors import CodecError
 
 @pytest.fixture(scope="module")
 def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    torch.manual_seed(0)
-    config = MimiConfig(
-        hidden_size=32,
-        num_filters=4,
-        num_hidden_layers=1,
-        intermediate_size=32,
-        num_attention_heads=2,
-        num_key_value_heads=2,
-        codebook_size=64,
-        codebook_dim=16,
-        vector_quantization_hidden_dimension=16,
-        upsample_groups=32,
-        num_quantizers=12,
-    )
-    model = MimiModel(config)
-    for name, buffer in model.named_buffers():
-        if name.endswith("embed_sum"):  # transformers starts with codebooks of zeros
-            buffer.normal_()
-    path = tmp_path_factory.mktemp("mimi")
-    model.save_pretrained(path)
-    return path
+    return save_tiny_mimi(tmp_path_factory.mktemp("mimi"))
 
 
 def test_spec(directory: Path) -> None:

@@ -28,7 +28,7 @@ records = st.one_of(
         TrainRecord, step=steps, epoch=floats, loss=floats, loss_channels=channels,
         accuracy_channels=channels, eos_loss=floats, eos_recall=floats, lr=floats,
         grad_norm=floats, audio_seconds=floats, audio_seconds_per_second=floats,
-        seconds_left=floats,
+        seconds_left=floats, eos_recall_channels=channels,
     ),
     st.builds(
         ValidRecord, step=steps, loss=floats, loss_channels=channels,
@@ -142,6 +142,17 @@ def test_a_line_that_is_no_record_is_told(tmp_path, line, reason):
     path.write_text(line + "\n")
     with pytest.raises(DataError, match=reason):
         read_metrics(path)
+
+
+def test_records_of_early_versions_are_read() -> None:
+    line = json.loads(encode_record(train_record(3), unix_time=0.0))
+    del line["eos_recall_channels"]
+    record = decode_record(line)
+    assert isinstance(record, TrainRecord)
+    assert record.eos_recall_channels == ()
+    del line["lr"]
+    with pytest.raises(ValueError, match="no lr"):
+        decode_record(line)
 
 
 def test_a_missing_file_is_told(tmp_path):

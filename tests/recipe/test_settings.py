@@ -19,8 +19,11 @@ def _write(path: Path, text: str) -> Path:
 
 def test_defaults_and_overrides(tmp_path: Path) -> None:
     path = _write(tmp_path / "r.yaml", RECIPE)
-    recipe = load_recipe(path, ["train.lr=2e-5", "train.lr=3.0e-5", "model.tags={'[anna]': 20}"])
+    overrides = ["train.lr=2e-5", "train.lr=3.0e-5", "model.tags={'[anna]': 20}"]
+    recipe = load_recipe(path, [*overrides, "train.lora.rank=4", "train.lora.dora=true"])
     assert recipe.train.lr == 3e-5
+    assert recipe.train.lora is not None
+    assert (recipe.train.lora.rank, recipe.train.lora.dora) == (4, True)
     assert recipe.train.clip_norm == 1.0
     assert recipe.tag_table(TagTable.default()).bytes_of_tags["[anna]"] == 20
 
@@ -75,7 +78,10 @@ def test_recipes_are_shipped() -> None:
         ("data: {corpus: c}\ntrain: {steps: 1, betas: [0.9, 1.0]}", "train.betas.1 is 1.0"),
         ("data: {corpus: c}\ntrain: {}", "train is {}: say either `steps` or `epochs`"),
         ("train: {steps: 5}", "data is missing"),
-        (RECIPE + "model: {preset: huge}", "model.preset is 'huge': there is dia-1.6b and mini"),
+        (
+            RECIPE + "model: {preset: huge}",
+            "model.preset is 'huge': there is dia-1.6b, small",
+        ),
         (RECIPE + "model: {revision: '0627'}", "model.revision is '0627'"),
         ("data: {corpus: []}\ntrain: {steps: 1}", "data.corpus is []: name at least one corpus"),
         (
@@ -103,7 +109,10 @@ def test_mistakes_are_named(tmp_path: Path, text: str, message: str) -> None:
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize("override", ["lr=1", "train.lr", "train.=1", "=1", "train.lr=["])
+@pytest.mark.parametrize(
+    "override",
+    ["lr=1", "train.lr", "train.=1", "=1", "train.lr=[", "train..lr=1", "train.steps.a=1"],
+)
 def test_overrides_that_are_none(tmp_path: Path, override: str) -> None:
     with pytest.raises(RecipeError, match="override"):
         load_recipe(_write(tmp_path / "r.yaml", RECIPE), [override])

@@ -37,7 +37,10 @@ def test_run_leaves_what_the_design_says(tmp_path: Path) -> None:
     metrics = read_metrics(tmp_path / "run" / "metrics.jsonl")
     assert [record.step for record in metrics.train] == [1, 2, 3, 4, 5, 6]
     assert [record.step for record in metrics.valid] == [0, 3, 6]
-    assert len(metrics.valid[0].loss_channels) == 9
+    for record in (metrics.train[-1], metrics.valid[-1]):
+        figures = (record.loss_channels, record.accuracy_channels, record.eos_recall_channels)
+        assert [len(channels) for channels in figures] == [9, 9, 9]
+        assert record.eos_recall == pytest.approx(sum(record.eos_recall_channels) / 9)
     info = json.loads((_last(tmp_path / "run") / "dialoom.json").read_text(encoding="utf-8"))
     assert info["recipe_hash"] == recipe.content_hash
     assert info["revision"] == "0626"

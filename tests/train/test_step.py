@@ -1,6 +1,7 @@
 """One optimizer step: how it is cut into micro-batches does not matter."""
 
 from contextlib import nullcontext
+from typing import Any
 
 import pytest
 import torch
@@ -13,6 +14,7 @@ from dialoom.sequence import TokenLayout
 from dialoom.text import TagTable
 from dialoom.train import TrainSettings
 from dialoom.train.optimizer import build_optimizer, learning_rate, set_learning_rate
+from dialoom.train.precision import autocast, loss_scaler, use_tf32
 from dialoom.train.step import Objective, train_step, update_if_finite, with_dropout
 
 SETTINGS = TrainSettings(steps=100, lr=1e-3, warmup_steps=10, final_lr_ratio=0.1)
@@ -208,6 +210,71 @@ def _drop(
         steps=1, text_dropout=text_dropout, audio_dropout=audio_dropout, seed=seed
     )
     return with_dropout(batch, settings, TokenLayout(), step=step, number=number)
+
+
+def test_linear_falls_in_equal_steps() -> None:
+    settings = SETTINGS.model_copy(update={"schedule": "linear"})
+    assert learning_rate(10, 110, settings) == settings.lr
+    assert learning_rate(60, 110, settings) == pytest.approx(settings.lr * (0.1 + 0.9 * 0.5))
+    assert learning_rate(110, 110, settings) == pytest.approx(settings.lr * 0.1)
+
+
+def test_scaled_loss_has_the_same_gradient(clips: list[Clip]) -> None:
+    """The scale is taken out again before the gradient is measured and clipped."""
+    norms = []
+    for scaler in (None, torch.amp.GradScaler("cpu", init_scale=2.0**10)):
+        model = small_model().train()
+        optimizer = torch.optim.SGD(model.parameters(), lr=0.0)
+        objective = Objective(clip_norm=1.0, scaler=scaler)
+        norms.append(train_step(model, [_batch(clips)], optimizer, objective).grad_norm)
+    assert norms[1] == pytest.approx(norms[0], rel=1e-4)
+
+
+def test_overflow_halves_the_scale_and_leaves_the_weights(clips: list[Clip]) -> None:
+    settings = TrainSettings(steps=1, precision="fp16", lr=1e-3)
+    scaler = loss_scaler(torch.device("cpu"), settings)
+    assert scaler is not None
+    model = small_model().train()
+    with torch.no_grad():
+        model.logits_dense.weight[5, 5] = 1e30
+    before = {name: p.clone() for name, p in model.named_parameters()}
+    context = autocast(torch.device("cpu"), settings)
+    objective = Objective(clip_norm=1.0, autocast=context, scaler=scaler)
+    result = train_step(model, [_batch(clips)], build_optimizer(model, settings), objective)
+    assert not result.applied
+    assert all(torch.equal(before[name], p) for name, p in model.named_parameters())
+    assert scaler.get_scale() == 2.0**9
+
+
+@pytest.mark.parametrize(
+    ("settings", "dtype"),
+    [
+        ({"precision": "fp32"}, None),
+        ({"precision": "bf16"}, torch.bfloat16),
+        ({"precision": "fp16"}, torch.float16),
+        ({"weights": "bf16", "optimizer": "adamw8bit"}, torch.bfloat16),
+    ],
+)
+def test_precision_decides_the_products(
+    settings: dict[str, Any], dtype: torch.dtype | None
+) -> None:
+    train = TrainSettings(steps=1, **settings)
+    left, right = torch.ones(2, 2), torch.ones(2, 2)
+    with autocast(torch.device("cpu"), train):
+        assert (left @ right).dtype is (dtype or torch.float32)
+    assert (loss_scaler(torch.device("cpu"), train) is not None) == (dtype is torch.float16)
+
+
+def test_tf32_is_for_gpus_alone() -> None:
+    before = torch.get_float32_matmul_precision()
+    try:
+        for device, enabled, expected in (
+            ("cuda", True, "high"), ("cpu", False, "high"), ("cuda", False, "highest"),
+        ):  # fmt: skip
+            use_tf32(torch.device(device), enabled=enabled)
+            assert torch.get_float32_matmul_precision() == expected
+    finally:
+        torch.set_float32_matmul_precision(before)
 
 
 def test_wsd_stays_and_then_falls() -> None:

@@ -1,5 +1,6 @@
 """Model and run ↔ disk."""
 
+from dialoom.checkpoint.adapter_files import load_adapter_files
 from dialoom.checkpoint.info import ModelInfo
 from dialoom.checkpoint.load import load_model, load_pretrained, load_weights
 from dialoom.checkpoint.pretrained import LoadedModel, save_pretrained
@@ -10,6 +11,7 @@ __all__ = [
     "ModelInfo",
     "RunStore",
     "last_checkpoint",
+    "load_adapter_files",
     "load_model",
     "load_pretrained",
     "load_training_state",

@@ -1,5 +1,7 @@
 """LoRA adapters in peft's format, merged into a model: W + scale · B · A (Hu et al. 2106.09685).
 
+DoRA (Liu et al., arXiv 2402.09353) gives each row of that sum a learnt norm m: m · W' / ‖W'‖.
+
 Merged here and not by peft, so that speaking with an adapter needs no further package.
 """
 
@@ -21,18 +23,19 @@ from dialoom.model import DiaModel
 ADAPTER_CONFIG = "adapter_config.json"
 ADAPTER_WEIGHTS = "adapter_model.safetensors"
 _WEIGHTS = (ADAPTER_WEIGHTS, "adapter_model.bin")
-_PREFIX = "base_model.model."
+PEFT_PREFIX = "base_model.model."
+"""In front of the names of tensors in an adapter's file."""
 
 _INITS = (True, False, None, "gaussian", "eva", "orthogonal")
 """Values of init_lora_weights that leave the base alone. The others (PiSSA, OLoRA, CorDA, LoftQ, …)
 take the adapter's beginning out of the base: on the base as published the sum is another model."""
 
 _BEYOND_LORA = (
-    "use_dora", "use_qalora", "use_bdlora", "lora_bias", "layer_replication", "target_parameters",
+    "use_qalora", "use_bdlora", "lora_bias", "layer_replication", "target_parameters",
     "trainable_token_indices", "alora_invocation_tokens", "arrow_config", "kasa_config",
     "monteclora_config",
 )  # fmt: skip
-"""Fields of adapter_config.json that, when set, make an adapter more than W + scale · B · A."""
+"""Fields of adapter_config.json that, when set, make an adapter more than LoRA or DoRA."""
 
 
 @dataclass(frozen=True)
@@ -86,8 +89,8 @@ def _refuse_other_kinds(config: Mapping[str, Any], directory: Path) -> None:
     else:
         return
     raise CheckpointError(
-        f"{directory}: an adapter {kind}; only plain LORA can be merged here: merge it with peft "
-        "and give the merged model"
+        f"{directory}: an adapter {kind}; only LORA and DoRA can be merged here: merge it with "
+        "peft and give the merged model"
     )
 
 
@@ -105,8 +108,12 @@ def _refuse_malformed(config: Mapping[str, Any], directory: Path) -> None:
 
 
 def refuse_half_pairs(adapter: Adapter) -> None:
-    """Raises CheckpointError where A stands without B, or B without A."""
+    """Raises CheckpointError where A stands without B, B without A, or DoRA without its norms."""
+    needs_norms = adapter.config.get("use_dora")
     for name in sorted(adapter.weights):
+        norms = _magnitude(name.partition(".lora_A.")[0])
+        if needs_norms and ".lora_A." in name and norms not in adapter.weights:
+            raise CheckpointError(f"{adapter.directory}: {norms} is missing: copy it again")
         for one, other in ((".lora_A.", ".lora_B."), (".lora_B.", ".lora_A.")):
             partner = name.replace(one, other)
             if one in name and name.endswith(".weight") and partner not in adapter.weights:
@@ -128,19 +135,40 @@ def merge_adapter(model: DiaModel, adapter: Adapter) -> None:
             partner = name.replace(".lora_A.", ".lora_B.")
             left -= {name, partner}
             a, b = adapter.weights[name], adapter.weights[partner]
-            module = name.partition(".lora_A.")[0].removeprefix(_PREFIX)
+            path = name.partition(".lora_A.")[0]
+            module = path.removeprefix(PEFT_PREFIX)
             delta = _scale(adapter.config, module, rank=a.shape[0]) * (b.float() @ a.float())
             target = _target(parameters, f"{module}.weight", delta.shape, adapter)
-            target.copy_(target.float() + delta)
+            merged = target.float() + delta
+            if adapter.config.get("use_dora"):
+                left -= {_magnitude(path)}
+                merged = _with_norms(merged, adapter, path)
+            target.copy_(merged)
         elif ".lora_" not in name:  # modules_to_save: trained whole
             left -= {name}
             whole = adapter.weights[name]
-            _target(parameters, name.removeprefix(_PREFIX), whole.shape, adapter).copy_(whole)
+            _target(parameters, name.removeprefix(PEFT_PREFIX), whole.shape, adapter).copy_(whole)
     if left:
         raise CheckpointError(
             f"{adapter.directory}: {min(left)} is no LoRA of a linear map: merge it with peft and "
             "give the merged model"
         )
+
+
+def _magnitude(path: str) -> str:
+    return f"{path}.lora_magnitude_vector"
+
+
+def _with_norms(merged: Tensor, adapter: Adapter, path: str) -> Tensor:
+    """The sum with DoRA's norm for each of its rows."""
+    magnitude = adapter.weights[_magnitude(path)].float().flatten()
+    if len(magnitude) != len(merged):
+        raise CheckpointError(
+            f"{adapter.directory}: {_magnitude(path)} has {len(magnitude)} norms for "
+            f"{len(merged)} rows: copy it again"
+        )
+    norms: Tensor = torch.linalg.norm(merged, dim=1)
+    return (magnitude / norms)[:, None] * merged
 
 
 def _target(

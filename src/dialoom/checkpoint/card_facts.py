@@ -10,6 +10,7 @@ from typing import Any
 import yaml
 
 from dialoom.checkpoint.adapter import ADAPTER_CONFIG
+from dialoom.checkpoint.locate import within_run
 from dialoom.checkpoint.run_store import corpus_fingerprint
 from dialoom.checkpoint.store import read_json
 from dialoom.data import Mixture
@@ -53,7 +54,7 @@ def facts_of(source: str, *, licence: str | None = None) -> CardFacts:
         source: as for `load_model`.
         licence: of the data; no file says it.
     """
-    checkpoint = Path(source).expanduser().resolve()
+    checkpoint = within_run(Path(source).expanduser()).resolve()
     run_dir = checkpoint.parent.parent
     step = _STEP_NAME.fullmatch(checkpoint.name)
     recipe = _recipe(run_dir) if step is not None else _NOTHING

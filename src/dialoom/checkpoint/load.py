@@ -66,9 +66,10 @@ def _load(path: Path, asked: Revision | None, *, adapters: tuple[Path, ...]) -> 
                 f"{path / ADAPTER_CONFIG}: the base {adapter.base} is this adapter, or one on it: "
                 "write the model that it was trained on into base_model_name_or_path"
             )
-        base = _load(place, asked, adapters=adapters)
+        info, said = _adapter_info(path)
+        base = _load(place, asked or said, adapters=adapters)
         merge_adapter(base.model, adapter)
-        return base
+        return LoadedModel(base.model, info or base.info)
     return load_pretrained(path, revision=asked)
 
 
@@ -185,6 +186,13 @@ def _read_info(directory: Path, config: dict[str, Any]) -> tuple[ModelInfo, Revi
     if config.get("model_type") == "dia" and "encoder_config" in config:
         return ModelInfo(), Revision.JUNE_2025
     return ModelInfo(), None
+
+
+def _adapter_info(directory: Path) -> tuple[ModelInfo | None, Revision | None]:
+    """What an adapter that was trained here says of itself; peft's own say nothing."""
+    if not (directory / INFO_FILE).exists():
+        return None, None
+    return from_json(read_json(directory / INFO_FILE), str(directory / INFO_FILE))
 
 
 def _of_one_type(state: dict[str, Tensor], where: str) -> dict[str, Tensor]:

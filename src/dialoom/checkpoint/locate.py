@@ -16,7 +16,7 @@ _CHOICES = (
 
 
 def locate(source: str | Path) -> Path:
-    """The file or directory that a MODEL is.
+    """The file or directory that a MODEL is; of a run it is the newest checkpoint.
 
     Raises:
         CheckpointError: there is none, and the Hub has none.
@@ -25,11 +25,17 @@ def locate(source: str | Path) -> Path:
         return _bundled()
     path = Path(source).expanduser()
     if path.exists():
-        return path
+        return within_run(path)
     match = _HUB_ID.fullmatch(str(source))
     if match is None or isinstance(source, Path):
         raise CheckpointError(f"no model at {source}: {_CHOICES}")
     return _fetch(match[1], match[2])
+
+
+def within_run(path: Path) -> Path:
+    """The newest checkpoint of a run's directory; any other path is what it is."""
+    newest = path / "checkpoints" / "last"
+    return newest if newest.exists() else path
 
 
 def _bundled() -> Path:

@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 
+from dialoom.checkpoint.adapter_files import is_adapted, write_adapter_files
 from dialoom.checkpoint.info import ModelInfo
 from dialoom.checkpoint.pretrained import write_model_files
 from dialoom.checkpoint.store import atomic_directory, replace_link, sweep
@@ -37,7 +38,8 @@ class RunStore:
         """
         name = f"step_{step:08d}"
         with atomic_directory(self.directory / name) as temporary:
-            write_model_files(model, self._info, temporary)
+            write = write_adapter_files if is_adapted(model) else write_model_files
+            write(model, self._info, temporary)
             (temporary / _STATE).parent.mkdir()
             torch.save(training_state, temporary / _STATE)
         replace_link(self.directory / "last", name)

@@ -99,6 +99,27 @@ class DiaConfig:
 PRESETS = MappingProxyType(
     {
         "dia-1.6b": DiaConfig(),
+        "small": DiaConfig(
+            encoder=EncoderConfig(
+                num_hidden_layers=8,
+                hidden_size=512,
+                num_attention_heads=8,
+                num_key_value_heads=8,
+                head_dim=64,
+                intermediate_size=2048,
+            ),
+            decoder=DecoderConfig(
+                num_hidden_layers=12,
+                hidden_size=768,
+                num_attention_heads=12,
+                num_key_value_heads=4,
+                head_dim=64,
+                cross_num_attention_heads=12,
+                cross_num_key_value_heads=12,
+                cross_head_dim=64,
+                intermediate_size=3072,
+            ),
+        ),
         "mini": DiaConfig(
             encoder=EncoderConfig(
                 num_hidden_layers=4,
@@ -122,4 +143,5 @@ PRESETS = MappingProxyType(
         ),
     }
 )
-"""Shapes by name: the published model, and one a hundred times smaller that trains on a CPU."""
+"""Shapes by name: the published model, one with a ninth of its weights for hundreds of hours and a
+single GPU, and one with a hundredth that trains on a CPU."""

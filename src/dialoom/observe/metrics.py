@@ -13,7 +13,7 @@ import math
 import os
 import time
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import MISSING, asdict, dataclass, field, fields
 from pathlib import Path
 from types import TracebackType
 from typing import Any, ClassVar, Self
@@ -33,6 +33,7 @@ class TrainRecord:
         accuracy_channels: share of targets of each channel that the arg-max hits.
         eos_loss: nats per EOS target.
         eos_recall: share of EOS targets that the arg-max hits.
+        eos_recall_channels: the same of each channel; none in records of early versions.
         lr: learning rate of this step.
         grad_norm: norm of all gradients before clipping.
         audio_seconds: seconds of speech in this step's batch.
@@ -53,6 +54,7 @@ class TrainRecord:
     audio_seconds: float
     audio_seconds_per_second: float
     seconds_left: float
+    eos_recall_channels: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -67,6 +69,7 @@ class ValidRecord:
     eos_loss: float
     eos_recall: float
     num_clips: int
+    eos_recall_channels: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -172,10 +175,11 @@ def decode_record(line: Mapping[str, Any]) -> Record:
     record_type = _TYPES.get(str(line.get("kind")))
     if record_type is None:
         raise ValueError(f"unknown kind {line.get('kind')!r}")
-    missing = [f.name for f in fields(record_type) if f.name not in line]
+    needed = [f for f in fields(record_type) if f.default is f.default_factory is MISSING]
+    missing = [f.name for f in needed if f.name not in line]
     if missing:
         raise ValueError(f"no {', '.join(missing)}")
-    values = {f.name: _restore(line[f.name], f.type) for f in fields(record_type)}
+    values = {f.name: _restore(line[f.name], f.type) for f in fields(record_type) if f.name in line}
     return record_type(**values)
 
 

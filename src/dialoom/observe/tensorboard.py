@@ -59,6 +59,8 @@ class TensorBoardSink:
             self._scalar(f"{split}/accuracy/channel_{channel}", accuracy, record.step)
         self._scalar(f"{split}/eos/loss", record.eos_loss, record.step)
         self._scalar(f"{split}/eos/recall", record.eos_recall, record.step)
+        for channel, recall in enumerate(record.eos_recall_channels):
+            self._scalar(f"{split}/eos/recall_channel_{channel}", recall, record.step)
 
     def _scalar(self, tag: str, value: float, step: int) -> None:
         """A point; what is not a number (no EOS in this batch) leaves a gap."""

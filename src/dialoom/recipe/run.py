@@ -1,14 +1,17 @@
 """From a recipe to a trained model: everything is loaded, checked and wired here."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+
+import torch
 
 from dialoom.checkpoint import (
     LoadedModel,
     ModelInfo,
     RunStore,
     last_checkpoint,
+    load_adapter_files,
     load_model,
     load_training_state,
 )
@@ -29,8 +32,20 @@ from dialoom.model import PRESETS, DiaModel, Revision, initialize
 from dialoom.observe import EventRecord, RunObserver
 from dialoom.recipe.probe import SentenceProbe
 from dialoom.recipe.settings import Recipe, load_recipe
+from dialoom.sequence import layout_for
 from dialoom.text import TagTable
-from dialoom.train import BatchFeed, Outcome, Trainer, packs, planned_steps, resolve_device
+from dialoom.train import (
+    BatchFeed,
+    Outcome,
+    Trainer,
+    check_ways,
+    num_trained,
+    packs,
+    planned_steps,
+    prepare_model,
+    resolve_device,
+    use_tf32,
+)
 
 RECIPE_FILE = "recipe.yaml"
 
@@ -71,11 +86,14 @@ def train(
 def run_recipe(recipe: Recipe, run_dir: Path, *, resume: bool = False) -> RunResult:
     """Trains by a recipe into a directory, which must be new unless the run is resumed."""
     checkpoint = _find_checkpoint(recipe, run_dir, resume=resume)
+    check_ways(recipe.train, base=recipe.model.base)
     device = resolve_device(recipe.train.device)
+    use_tf32(device, enabled=recipe.train.tf32)
+    torch.manual_seed(recipe.train.seed)  # of dropout in adapters, and of stochastic rounding
     corpus = Mixture.open(recipe.data.shares)
     loaded = _load_model(recipe, corpus, checkpoint)
     datasets = _open_datasets(recipe, corpus, loaded)
-    model = loaded.model.float().to(device)
+    model = loaded.model.to(device)
     feed, valid_batches = _feeds(recipe, corpus, datasets, loaded)
     state = None if checkpoint is None else load_training_state(checkpoint)
     run_dir.mkdir(parents=True, exist_ok=True)
@@ -126,9 +144,16 @@ def _find_checkpoint(recipe: Recipe, run_dir: Path, *, resume: bool) -> Path | N
 
 def _load_model(recipe: Recipe, corpus: Mixture, checkpoint: Path | None) -> LoadedModel:
     """The model to train, with tags, codec and recipe as its checkpoints will tell them."""
-    source = checkpoint or recipe.model.base
+    base, lora = recipe.model.base, recipe.train.lora
+    source = base if lora is not None else checkpoint or base
     if source is None:
-        config = PRESETS[recipe.model.preset]
+        spec = corpus.codec
+        layout = layout_for(
+            num_codebooks=spec.num_codebooks,
+            codebook_size=spec.codebook_size,
+            frames_per_second=spec.frames_per_second,
+        )
+        config = replace(PRESETS[recipe.model.preset], layout=layout)
         if recipe.model.revision is Revision.APRIL_2025:
             raise RecipeError(
                 "model.revision: a new model is of revision 0626; 2025-04 is for bases of that time"
@@ -137,10 +162,13 @@ def _load_model(recipe: Recipe, corpus: Mixture, checkpoint: Path | None) -> Loa
         initialize(model, seed=recipe.train.seed)
         loaded = LoadedModel(model, ModelInfo())
     else:
-        revision = None if checkpoint else recipe.model.revision
+        revision = None if checkpoint and lora is None else recipe.model.revision
         loaded = load_model(source, revision=revision)
     _check_codec(recipe, corpus, loaded)
     _check_channel_weights(recipe, loaded)
+    prepare_model(loaded.model, recipe.train, base=base)
+    if lora is not None and checkpoint is not None:
+        load_adapter_files(loaded.model, checkpoint)
     tags = recipe.tag_table(loaded.info.tags)
     info = ModelInfo(tags, corpus.codec, recipe_hash=recipe.content_hash)
     return LoadedModel(loaded.model, info)
@@ -247,9 +275,11 @@ def _announce(
     """What a person wants to know before the first step."""
     training, validation = datasets
     valid = f"{len(validation)} for validation" if len(validation) else "no validation clips"
+    total, trained = loaded.model.num_parameters, num_trained(loaded.model)
+    share = "" if trained == total else f" of which {trained / 1e6:.2f} M train"
     parts = [
         f"{'training' if step == 0 else f'going on after step {step}'}: "
-        f"{loaded.model.num_parameters / 1e6:.1f} M parameters, {len(training)} clips, {valid}"
+        f"{total / 1e6:.1f} M parameters{share}, {len(training)} clips, {valid}"
     ]
     left_out = training.num_left_out + validation.num_left_out
     if left_out:

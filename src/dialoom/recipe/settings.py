@@ -31,7 +31,7 @@ class ModelSettings(_Section):
     base: str | None = None
     """A model to start from: directory, .pth, Hub id …; none starts from random weights."""
     preset: str = "mini"
-    """Shape of a new model: mini or dia-1.6b. A base brings its own."""
+    """Shape of a new model: mini, small or dia-1.6b; channels, ids and delays are its codec's."""
     revision: Revision | None = None
     """0626 or 2025-04; needed where the base does not say it. A new model is 0626."""
     tags: dict[str, int] = Field(default_factory=dict)
@@ -49,7 +49,7 @@ class ModelSettings(_Section):
     @classmethod
     def _known_preset(cls, preset: str) -> str:
         if preset not in PRESETS:
-            raise ValueError(f"there is {' and '.join(PRESETS)}")
+            raise ValueError(f"there is {', '.join(PRESETS)}")
         return preset
 
 
@@ -203,14 +203,17 @@ def load_recipe(path: Path, overrides: list[str] | None = None) -> Recipe:
 
 def _override(data: dict[str, object], override: str) -> None:
     key, equals, value = override.partition("=")
-    section, dot, name = key.partition(".")
-    if not (equals and dot and section and name):
+    *sections, name = key.split(".")
+    if not (equals and sections and all(sections) and name):
         raise RecipeError(f"override {override!r}: write it as section.key=value")
-    part = data.setdefault(section, {})
-    if part is None:
-        part = data[section] = {}
-    if not isinstance(part, dict):
-        raise RecipeError(f"override {override!r}: {section} is no section")
+    part = data
+    for section in sections:
+        below = part.setdefault(section, {})
+        if below is None:
+            below = part[section] = {}
+        if not isinstance(below, dict):
+            raise RecipeError(f"override {override!r}: {section} is no section")
+        part = below
     try:
         part[name] = yaml.safe_load(value)
     except yaml.YAMLError:

@@ -8,7 +8,7 @@ from dialoom.sequence.delay import (
     revert_audio_delay,
     undelay_codes,
 )
-from dialoom.sequence.layout import DIA_DELAY_PATTERN, IGNORE_INDEX, TokenLayout
+from dialoom.sequence.layout import DIA_DELAY_PATTERN, IGNORE_INDEX, TokenLayout, layout_for
 from dialoom.sequence.masks import cross_mask, decoder_self_mask, encoder_self_mask
 from dialoom.sequence.packing import Packing, Spans
 
@@ -25,6 +25,7 @@ __all__ = [
     "decoder_self_mask",
     "delay_codes",
     "encoder_self_mask",
+    "layout_for",
     "revert_audio_delay",
     "undelay_codes",
 ]

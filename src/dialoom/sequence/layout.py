@@ -4,6 +4,9 @@ from dataclasses import dataclass
 
 DIA_DELAY_PATTERN = (0, 8, 9, 10, 11, 12, 13, 14, 15)
 
+DIA_FRAMES_PER_SECOND = 44_100 / 512
+"""Of the codec that Dia's delays are for."""
+
 IGNORE_INDEX = -100
 """Target that is no part of the loss; PyTorch's default."""
 
@@ -53,3 +56,27 @@ class TokenLayout:
     def num_steps(self, num_frames: int, *, complete: bool = True) -> int:
         """Decoder steps of a clip: BOS, the frames, the delay, and EOS if the clip is complete."""
         return num_frames + self.max_delay + (2 if complete else 1)
+
+
+def layout_for(*, num_codebooks: int, codebook_size: int, frames_per_second: float) -> TokenLayout:
+    """The layout of a model for any codec; for Dia's codec it is Dia's.
+
+    Channel 1 is as many milliseconds late as Dia's, 8 of its frames, and at least one frame; each
+    further channel one frame more, so that a frame's channels are said one after the other (Copet
+    et al., arXiv 2306.05284). EOS, PAD and BOS follow the codes, and one id is spare, as in Dia.
+
+    Args:
+        num_codebooks: channels.
+        codebook_size: codes per channel.
+        frames_per_second: of the codec.
+    """
+    dia = TokenLayout()
+    first = max(1, round(dia.delay_pattern[1] * frames_per_second / DIA_FRAMES_PER_SECOND))
+    return TokenLayout(
+        delay_pattern=(0, *(first + channel for channel in range(num_codebooks - 1))),
+        codebook_size=codebook_size,
+        eos_id=codebook_size,
+        pad_id=codebook_size + 1,
+        bos_id=codebook_size + 2,
+        vocab_size=codebook_size + dia.vocab_size - dia.codebook_size,
+    )

@@ -2,7 +2,6 @@
 
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from dialoom.loss import LossSums
@@ -61,10 +60,12 @@ def _figures(sums: LossSums) -> dict[str, Any]:
     """Nats and shares per target; NaN where a batch had no such target."""
     losses_C = (sums.channel_losses_C / sums.channel_targets_C).double()
     accuracies_C = (sums.channel_correct_C / sums.channel_targets_C).double()
+    eos_targets = sums.eos_targets_C.sum()
     return {
         "loss": float(losses_C.mean()),
         "loss_channels": tuple(losses_C.tolist()),
         "accuracy_channels": tuple(accuracies_C.tolist()),
-        "eos_loss": float(torch.true_divide(sums.eos_loss, sums.eos_targets)),
-        "eos_recall": float(torch.true_divide(sums.eos_correct, sums.eos_targets)),
+        "eos_loss": float(sums.eos_loss / eos_targets),
+        "eos_recall": float(sums.eos_correct_C.sum() / eos_targets),
+        "eos_recall_channels": tuple((sums.eos_correct_C / sums.eos_targets_C).double().tolist()),
     }

@@ -8,6 +8,7 @@ from dialoom.loss import head_loss
 from dialoom.model import DiaModel
 from dialoom.train.alignment import AlignmentGuide
 from dialoom.train.compilation import compile_blocks, compiled_head_loss
+from dialoom.train.precision import loss_scaler
 from dialoom.train.recomputation import recompute_layers
 from dialoom.train.settings import TrainSettings
 from dialoom.train.step import Objective
@@ -30,4 +31,5 @@ def build_objective(
         autocast=autocast,
         guide=guide,
         loss=compiled_head_loss() if settings.compile else head_loss,
+        scaler=loss_scaler(device, settings),
     )

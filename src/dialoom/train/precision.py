@@ -1,11 +1,11 @@
 """Which device, and in which numbers to compute on it."""
 
 from contextlib import AbstractContextManager, nullcontext
-from typing import Literal
 
 import torch
 
 from dialoom.errors import RecipeError
+from dialoom.train.settings import TrainSettings
 
 
 def resolve_device(name: str) -> torch.device:
@@ -35,9 +35,37 @@ def computes_in_bf16(device: torch.device) -> bool:
     return device.type == "cpu" and bool(torch.cpu._is_avx512_bf16_supported())
 
 
-def autocast(
-    device: torch.device, precision: Literal["auto", "bf16", "fp32"]
-) -> AbstractContextManager[None]:
-    """bf16 for matrix products over fp32 weights; the residual stream, norms and loss stay fp32."""
-    wanted = precision == "bf16" or (precision == "auto" and computes_in_bf16(device))
-    return torch.autocast(device.type, torch.bfloat16) if wanted else nullcontext()
+def autocast(device: torch.device, settings: TrainSettings) -> AbstractContextManager[None]:
+    """bf16 or fp16 for matrix products over fp32 weights; residual stream, norms, loss stay fp32.
+
+    With weights in bf16 the residual stream is bf16 too, the insides of norms and the loss fp32.
+    """
+    dtype = _compute_type(device, settings)
+    return nullcontext() if dtype is torch.float32 else torch.autocast(device.type, dtype)
+
+
+def _compute_type(device: torch.device, settings: TrainSettings) -> torch.dtype:
+    if settings.precision == "fp16":
+        return torch.float16
+    wanted = settings.precision == "bf16" or settings.weights == "bf16"
+    if wanted or (settings.precision == "auto" and computes_in_bf16(device)):
+        return torch.bfloat16
+    return torch.float32
+
+
+def loss_scaler(device: torch.device, settings: TrainSettings) -> torch.amp.GradScaler | None:
+    """Keeps gradients above the smallest fp16 (Micikevicius et al., arXiv 1710.03740).
+
+    None in bf16 and fp32, which need none. Attention at scale 1.0 overflows fp16 easily, so the
+    scale begins at 2¹⁰: after ten gradients in a row that are not finite it is 1, and no more to
+    blame.
+    """
+    if settings.precision != "fp16":
+        return None
+    return torch.amp.GradScaler(device.type, init_scale=2.0**10, growth_interval=200)
+
+
+def use_tf32(device: torch.device, *, enabled: bool) -> None:
+    """Sets for the whole process how a GPU multiplies fp32 matrices; CPUs have no TF32."""
+    if device.type == "cuda":
+        torch.set_float32_matmul_precision("high" if enabled else "highest")

@@ -52,6 +52,7 @@ class Objective:
         autocast: around the forward pass.
         guide: of the cross-attention; None for a model that speaks already.
         loss: `head_loss`, or the compiled one.
+        scaler: of the loss, so that fp16 holds the gradient; None where it need not.
     """
 
     clip_norm: float
@@ -59,6 +60,7 @@ class Objective:
     autocast: AbstractContextManager[None] = field(default_factory=nullcontext)
     guide: AlignmentGuide | None = None
     loss: Callable[..., LossSums] = head_loss
+    scaler: torch.amp.GradScaler | None = None
 
 
 def forward_loss(
@@ -102,11 +104,17 @@ def train_step(
         with objective.autocast, nullcontext() if guide is None else guide.watch(batch):
             sums = forward_loss(model, batch, objective.channel_weights, objective.loss)
         loss = sums.weighted if guide is None else sums.weighted + guide.penalty()
-        (loss / targets_per_channel).backward()  # type: ignore[no-untyped-call]
+        _scaled(loss / targets_per_channel, objective.scaler).backward()  # type: ignore[no-untyped-call]
         total = sums.detach() if total is None else total + sums.detach()
     assert total is not None, "a step needs at least one micro-batch"
+    if objective.scaler is not None:
+        objective.scaler.unscale_(optimizer)
     norm = torch.nn.utils.clip_grad_norm_(model.parameters(), objective.clip_norm)
-    update_if_finite(optimizer, norm)
+    if objective.scaler is None:
+        update_if_finite(optimizer, norm)
+    else:  # it too leaves the weights where a gradient is not finite
+        objective.scaler.step(optimizer)
+        objective.scaler.update()
     return StepResult(total, norm, sum(batch.audio_seconds for batch in batches))
 
 
@@ -122,6 +130,13 @@ def update_if_finite(optimizer: torch.optim.Optimizer, norm: Float[Tensor, ""]) 
         del optimizer.found_inf  # type: ignore[attr-defined]
     elif bool(norm.isfinite()):
         optimizer.step()
+
+
+def _scaled(loss: Tensor, scaler: torch.amp.GradScaler | None) -> Tensor:
+    if scaler is None:
+        return loss
+    scaled: Tensor = scaler.scale(loss)
+    return scaled
 
 
 @torch.no_grad()

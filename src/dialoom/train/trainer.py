@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any, Protocol, runtime_checkable
@@ -15,6 +16,7 @@ from dialoom.data import Batch
 from dialoom.errors import DataError, TrainingDiverged
 from dialoom.model import DiaModel
 from dialoom.observe import EventRecord, RunObserver, SampleRecord
+from dialoom.train.average import average_of
 from dialoom.train.feed import BatchFeed, Position
 from dialoom.train.meter import Meter, valid_record
 from dialoom.train.objective import build_objective
@@ -78,7 +80,7 @@ class Trainer:
         observer: RunObserver,
         probe: Probe | None = None,
     ) -> None:
-        """Takes a model with float32 weights on the device to train on."""
+        """Takes a model on the device to train on, as `prepare_model` made it."""
         self.model = model.train()
         self._feed = feed
         self._valid_batches = valid_batches
@@ -87,9 +89,10 @@ class Trainer:
         self._observer = observer
         self._probe = probe
         self._device = model.logits_dense.weight.device
-        self._autocast = autocast(self._device, settings.precision)
+        self._autocast = autocast(self._device, settings)
         self._optimizer = build_optimizer(model, settings)
         self._objective = build_objective(model, settings, self._autocast)
+        self._average = average_of(model, settings)
         self.total_steps = planned_steps(settings, feed.batches_per_epoch)
         self.step = 0
         self._best_loss = float("inf")
@@ -142,6 +145,8 @@ class Trainer:
         )
         self.step += 1
         self._unread.append((self.step, result))
+        if self._average is not None:
+            self._average.update()
         return result
 
     def _after_step(self, meter: Meter) -> None:
@@ -162,11 +167,13 @@ class Trainer:
             self._speak()
 
     def _save(self, *, is_best: bool) -> None:
-        self._store.save(self.model, self.state(), self.step, is_best=is_best)
+        with self._shown_weights():
+            self._store.save(self.model, self.state(), self.step, is_best=is_best)
         self._saved_step = self.step
 
     def state(self) -> dict[str, Any]:
         """All that `restore` needs to go on as if nothing had happened."""
+        scaler = self._objective.scaler
         return {
             "step": self.step,
             "corpus": self._feed.fingerprint,
@@ -176,6 +183,8 @@ class Trainer:
             "optimizer": self._optimizer.state_dict(),
             "torch_rng": torch.get_rng_state(),
             "cuda_rng": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
+            "scaler": None if scaler is None else scaler.state_dict(),
+            "ema": None if self._average is None else self._average.state(),
         }
 
     def restore(self, state: dict[str, Any]) -> None:
@@ -193,6 +202,10 @@ class Trainer:
         self._feed.position = Position(state["epoch"], state["batch"])
         self._best_loss = state["best_loss"]
         self._optimizer.load_state_dict(state["optimizer"])
+        if self._objective.scaler is not None:
+            self._objective.scaler.load_state_dict(state["scaler"])
+        if self._average is not None:
+            self._average.restore(state["ema"], applied=self._settings.use_ema)
         torch.set_rng_state(state["torch_rng"])
         if torch.cuda.is_available() and state["cuda_rng"]:
             torch.cuda.set_rng_state_all(state["cuda_rng"])
@@ -200,12 +213,19 @@ class Trainer:
     def _lr(self, step: int | None = None) -> float:
         return learning_rate(self.step if step is None else step, self.total_steps, self._settings)
 
+    def _shown_weights(self) -> AbstractContextManager[None]:
+        """The averaged weights inside the block, where the recipe has them."""
+        if self._average is None or not self._settings.use_ema:
+            return nullcontext()
+        return self._average.applied()
+
     def _validate(self) -> bool:
         """Logs the validation loss and says whether it is the best that training has reached."""
         if not self._valid_batches:
             return False
         self.model.eval()
-        sums = evaluate_loss(self.model, self._valid_batches, self._autocast)
+        with self._shown_weights():
+            sums = evaluate_loss(self.model, self._valid_batches, self._autocast)
         self.model.train()
         num_clips = sum(len(batch.clip_ids) for batch in self._valid_batches)
         record = valid_record(self.step, sums, num_clips)
@@ -220,12 +240,13 @@ class Trainer:
             return
         self.model.eval()
         try:
-            for spoken in self._probe(self.model, self.step):
-                self._observer.sample(
-                    spoken.record, spoken.samples, sample_rate_hz=spoken.sample_rate_hz
-                )
-                if self._stop.requested:
-                    break
+            with self._shown_weights():
+                for spoken in self._probe(self.model, self.step):
+                    self._observer.sample(
+                        spoken.record, spoken.samples, sample_rate_hz=spoken.sample_rate_hz
+                    )
+                    if self._stop.requested:
+                        break
         except Exception as error:
             reason = f"{type(error).__name__}: {error}".splitlines()[0]
             self._observer.event(EventRecord(self.step, f"the samples failed ({reason})"))
