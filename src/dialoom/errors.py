@@ -10,7 +10,8 @@
         ├── CheckpointError         a model that is damaged, incomplete or not what it should be
         │   └── RevisionMissing     it does not say whose mathematics its weights are for
         ├── GenerationError         a request to speak that cannot be met
-        └── TrainingDiverged        the loss or its gradients stopped being numbers
+        └── TrainingError           a training that cannot go on
+            └── TrainingDiverged    the loss or its gradients stopped being numbers
 
 Whoever raises a UserError writes the whole sentence: what, where, which value, what to do.
 Broken invariants inside the library are asserts, not members of this tree.
@@ -57,5 +58,9 @@ class GenerationError(UserError):
     """A request to speak that cannot be met."""
 
 
-class TrainingDiverged(UserError):
+class TrainingError(UserError):
+    """Training cannot go on."""
+
+
+class TrainingDiverged(TrainingError):
     """Training cannot go on because its numbers are not finite."""

@@ -39,6 +39,7 @@ class TrainRecord:
         audio_seconds: seconds of speech in this step's batch.
         audio_seconds_per_second: speed over the last steps.
         seconds_left: estimate until the last step.
+        block_norms: gradient norm of each layer and of what is outside of layers, before clipping.
     """
 
     kind: ClassVar[str] = "train"
@@ -55,6 +56,7 @@ class TrainRecord:
     audio_seconds_per_second: float
     seconds_left: float
     eos_recall_channels: tuple[float, ...] = ()
+    block_norms: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

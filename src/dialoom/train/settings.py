@@ -43,7 +43,13 @@ class TrainSettings(BaseModel):
     max_frames_per_batch: int | None = Field(default=None, ge=1)
     """Frames per micro-batch, padding included; bounds memory where clips differ in length."""
     accumulate: int = Field(default=1, ge=1)
-    """Micro-batches per optimizer step; the gradient is that of one large batch."""
+    """Micro-batches per step, over all processes; the gradient is that of one large batch."""
+    memory_steps: int | None = Field(default=None, ge=1)
+    """Decoder steps with padding that are computed at once; a larger micro-batch is divided."""
+    probe_passes: int | None = Field(default=None, ge=0)
+    """Passes of the largest micro-batch before the first step; none: 3 on a GPU, 0 elsewhere."""
+    parallel: Literal["auto", "ddp", "fsdp"] = "auto"
+    """Under torchrun: ddp repeats the model, fsdp divides it; auto repeats it where it fits."""
     lora: LoraSettings | None = None
     """Trains an adapter and leaves the weights as they are; `{}` takes its defaults."""
     freeze: tuple[str, ...] = ()
@@ -104,6 +110,18 @@ class TrainSettings(BaseModel):
     """Steps between checkpoints; there is one after the last step."""
     keep_last: int = Field(default=2, ge=1)
     """Checkpoints to keep besides the best."""
+    keep_every: int | None = Field(default=None, ge=1)
+    """Checkpoints of every so many steps are kept too; a multiple of `checkpoint_every`."""
+    best_by: Literal["loss", "loss_channel_0", "eos_loss", "accuracy"] = "loss"
+    """What the best checkpoint is best by, on the validation clips."""
+    spike_deviations: float = Field(default=8.0, gt=0)
+    """Mean deviations above the mean of the last steps from where on a loss counts as a jump."""
+    max_bad_steps: int = Field(default=10, ge=1)
+    """Steps in a row with a jump or a gradient that is not finite, before `on_divergence`."""
+    on_divergence: Literal["stop", "roll_back"] = "stop"
+    """roll_back goes on from the last checkpoint before them with half the rate, three times."""
+    stall_seconds: float = Field(default=600.0, gt=0)
+    """After so long without progress the run says what it waits for."""
     log_every: int = Field(default=10, ge=1)
     """Steps between records of the training loss."""
 
