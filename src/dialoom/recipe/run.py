@@ -22,7 +22,7 @@ from dialoom.observe import EventRecord, RunObserver
 from dialoom.recipe.probe import SentenceProbe
 from dialoom.recipe.settings import Recipe, load_recipe
 from dialoom.text import TagTable
-from dialoom.train import BatchFeed, Outcome, Trainer, planned_steps, resolve_device
+from dialoom.train import BatchFeed, Outcome, Trainer, packs, planned_steps, resolve_device
 
 RECIPE_FILE = "recipe.yaml"
 
@@ -194,8 +194,10 @@ def _feeds(
 ) -> tuple[BatchFeed, list[Batch]]:
     settings, config = recipe.train, loaded.model.config
     training, validation = datasets
+    packed = packs(settings, loaded.model.logits_dense.weight.device)
     to_batch = partial(
         collate,
+        packed=packed,
         layout=config.layout,
         tags=loaded.info.tags,
         frames_per_second=corpus.info.codec.frames_per_second,
@@ -207,6 +209,8 @@ def _feeds(
         batch_size=settings.batch_size,
         seed=settings.seed,
         max_frames=settings.max_frames_per_batch,
+        text_lengths=training.text_lengths,
+        packed=packed,
     )
     feed = BatchFeed(training, sampler, to_batch, fingerprint=corpus.fingerprint)
     return feed, [

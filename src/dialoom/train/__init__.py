@@ -1,5 +1,6 @@
 """Batches → a better model."""
 
+from dialoom.train.batching import packs
 from dialoom.train.feed import BatchFeed
 from dialoom.train.precision import resolve_device
 from dialoom.train.settings import TrainSettings
@@ -12,6 +13,7 @@ __all__ = [
     "Spoken",
     "TrainSettings",
     "Trainer",
+    "packs",
     "planned_steps",
     "resolve_device",
 ]

@@ -19,7 +19,9 @@ class TrainSettings(BaseModel):
     batch_size: int = Field(default=4, ge=1)
     """Clips per micro-batch."""
     max_frames_per_batch: int | None = Field(default=None, ge=1)
-    """Frames per micro-batch, padding included; bounds memory where clips differ in length."""
+    """Frames per micro-batch, padding and text included; what bounds memory and evens out steps."""
+    batching: Literal["auto", "packed", "padded"] = "auto"
+    """packed lays clips end to end without padding; auto takes what is faster on the device."""
     accumulate: int = Field(default=1, ge=1)
     """Micro-batches per optimizer step; the gradient is that of one large batch."""
     lr: float = Field(default=1e-5, gt=0)
@@ -50,6 +52,9 @@ class TrainSettings(BaseModel):
     """Weight of each channel's loss; none is 1 each. The log is raw always."""
     precision: Literal["auto", "bf16", "fp32"] = "auto"
     """bf16 is autocast over fp32 weights; auto takes it where the processor computes in it."""
+    recompute: Literal["none", "all"] | Annotated[int, Field(ge=1)] = "none"
+    """Layers that keep no activations but compute them again: less memory, a third slower.
+    all, or every n-th (2 is every other)."""
     compile: bool = False
     """torch.compile of every layer and of the loss; pays after a minute, needs a C++ compiler."""
     device: str = "auto"
@@ -73,4 +78,10 @@ class TrainSettings(BaseModel):
     def _one_length(self) -> Self:
         if (self.steps is None) == (self.epochs is None):
             raise ValueError("say either `steps` or `epochs`, and not both")
+        return self
+
+    @model_validator(mode="after")
+    def _guidance_of_padded_batches(self) -> Self:
+        if self.guided_attention > 0 and self.batching == "packed":
+            raise ValueError("`guided_attention` looks at padded batches: leave `batching` at auto")
         return self
