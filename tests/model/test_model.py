@@ -159,3 +159,17 @@ def test_initialization_scales_with_depth_and_makes_up_for_the_scale_of_attentio
     }
     for name, std in expected.items():
         assert layer.get_submodule(name).weight.std().item() == pytest.approx(std, rel=0.1), name
+
+
+def test_projections_put_together_are_the_projections() -> None:
+    """An adapter in the place of one matrix must be heard, so then each computes itself."""
+    attention = small_model().decoder.layers[0].self_attention
+    x = torch.randn(2, 9, 64, generator=torch.Generator().manual_seed(0))
+    rope = rotary_table(torch.arange(9), 24, 1e4)
+    q, keys_values = attention.queries(x, rope), attention.keys_values(x, rope)
+    expected = attention.attend(q, keys_values, is_causal=True)
+    torch.testing.assert_close(attention(x, rope, None, is_causal=True), expected)
+    attention.k_proj = torch.nn.Sequential(attention.k_proj, torch.nn.Tanh())
+    adapted = attention(x, rope, None, is_causal=True)
+    assert (adapted - expected).abs().max() > 1e-3
+    assert not torch.equal(attention.keys_values(x, rope).keys, keys_values.keys)
