@@ -8,6 +8,7 @@ from helpers import small_config, small_model
 
 from dialoom.model import DiaModel, Revision, initialize
 from dialoom.model.attention import KeyValues
+from dialoom.model.blocks import FeedForward
 from dialoom.model.rope import rotary_table, rotate
 from dialoom.sequence import cross_mask, decoder_self_mask, encoder_self_mask
 
@@ -159,3 +160,36 @@ def test_initialization_scales_with_depth_and_makes_up_for_the_scale_of_attentio
     }
     for name, std in expected.items():
         assert layer.get_submodule(name).weight.std().item() == pytest.approx(std, rel=0.1), name
+
+
+def test_projections_put_together_are_the_projections() -> None:
+    """An adapter in the place of one matrix must be heard, so then each computes itself."""
+    attention = small_model().decoder.layers[0].self_attention
+    x = torch.randn(2, 9, 64, generator=torch.Generator().manual_seed(0))
+    rope = rotary_table(torch.arange(9), 24, 1e4)
+    q, keys_values = attention.queries(x, rope), attention.keys_values(x, rope)
+    expected = attention.attend(q, keys_values, is_causal=True)
+    torch.testing.assert_close(attention(x, rope, None, is_causal=True), expected)
+    attention.k_proj = torch.nn.Sequential(attention.k_proj, torch.nn.Tanh())
+    adapted = attention(x, rope, None, is_causal=True)
+    assert (adapted - expected).abs().max() > 1e-3
+    assert not torch.equal(attention.keys_values(x, rope).keys, keys_values.keys)
+
+
+def test_feed_forward_is_swiglu_and_its_gradient_too() -> None:
+    """The gradient is written by hand; autograd knows what it must be."""
+    feed_forward = FeedForward(16, 24)
+    x = torch.randn(2, 5, 16, generator=torch.Generator().manual_seed(0))
+    results = []
+    for by_hand in (True, False):
+        ours = x.clone().requires_grad_()
+        if by_hand:
+            out = feed_forward(ours)
+        else:
+            gate, up = feed_forward.gate_up_proj(ours).chunk(2, dim=-1)
+            out = feed_forward.down_proj(torch.nn.functional.silu(gate) * up)
+        weight = feed_forward.gate_up_proj.weight
+        results.append((out, *torch.autograd.grad(out.square().sum(), (ours, weight))))
+    assert torch.equal(results[0][0], results[1][0])
+    for actual, expected in zip(*(result[1:] for result in results), strict=True):
+        torch.testing.assert_close(actual, expected, rtol=1e-5, atol=1e-6)

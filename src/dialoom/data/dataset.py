@@ -23,6 +23,7 @@ class DiaDataset:
 
     Attributes:
         lengths: frames of each clip.
+        text_lengths: bytes of each clip's text, tags counted as the model reads them.
         num_left_out: clips of the split that are beyond a limit.
     """
 
@@ -49,12 +50,13 @@ class DiaDataset:
         fits = np.ones(len(corpus), dtype=bool)
         if max_seconds is not None:
             fits &= corpus.lengths <= max_frames(max_seconds, corpus.info.codec.frames_per_second)
+        sizes = [len(text_ids(*text, tags or TagTable.default())) for text in corpus.texts]
         if max_text_bytes is not None:
-            sizes = [len(text_ids(*text, tags or TagTable.default())) for text in corpus.texts]
             fits &= np.array(sizes) <= max_text_bytes
         self._indices = [i for i in candidates if fits[i]]
         self.num_left_out = len(candidates) - len(self._indices)
         self.lengths = [int(corpus.lengths[i]) for i in self._indices]
+        self.text_lengths = [sizes[i] for i in self._indices]
         if not self._indices and not may_be_empty:
             raise DataError(
                 f"corpus {corpus.path}: of {len(candidates)} clips of split {split!r} none is "

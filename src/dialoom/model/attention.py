@@ -3,8 +3,10 @@
 Shapes: B batch, T query steps, S text bytes, H query heads, G key/value heads, E head size.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
+import torch
 import torch.nn.functional as F
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
@@ -49,6 +51,23 @@ def _merge_heads(x_BHTE: Float[Tensor, "B H T E"]) -> Float[Tensor, "B T D"]:
     return x_BHTE.transpose(1, 2).flatten(-2)
 
 
+def _project_together(
+    x_BTD: Float[Tensor, "B T D"], projections: Sequence[nn.Module]
+) -> Sequence[Float[Tensor, "B T _"]]:
+    """Several projections of one input as one product, if they are plain matrices.
+
+    It reads the input once and, backward, sums one gradient of it instead of several. Weights keep
+    their names and are put side by side anew for each product: cheap next to a product of many
+    rows, which is why decoding step by step does without. Adapters and quantised weights are left
+    to compute themselves.
+    """
+    plain = [p for p in projections if type(p) is nn.Linear and type(p.weight) is nn.Parameter]
+    if len(plain) < len(projections):
+        return [projection(x_BTD) for projection in projections]
+    together = F.linear(x_BTD, torch.cat([p.weight for p in plain]))
+    return torch.split(together, [p.out_features for p in plain], dim=-1)
+
+
 class _Projections(nn.Module):
     """The four projections that self- and cross-attention have in common, under Dia's names."""
 
@@ -71,8 +90,17 @@ class _Projections(nn.Module):
 
     def keys_values(self, x_BSD: Float[Tensor, "B S D"], rope: RotaryTable | None) -> KeyValues:
         """Projects the sequence that is attended to."""
-        keys = _split_heads(self.k_proj(x_BSD), self.head_dim)
-        values = _split_heads(self.v_proj(x_BSD), self.head_dim)
+        keys_BSD, values_BSD = _project_together(x_BSD, (self.k_proj, self.v_proj))
+        return self._with_heads(keys_BSD, values_BSD, rope)
+
+    def _with_heads(
+        self,
+        keys_BSD: Float[Tensor, "B S _"],
+        values_BSD: Float[Tensor, "B S _"],
+        rope: RotaryTable | None,
+    ) -> KeyValues:
+        keys = _split_heads(keys_BSD, self.head_dim)
+        values = _split_heads(values_BSD, self.head_dim)
         return KeyValues(keys if rope is None else rotate(keys, rope), values)
 
     def attend(
@@ -126,9 +154,12 @@ class SelfAttention(_Projections):
         is_causal: bool = False,
         spans: Spans | None = None,
     ) -> Float[Tensor, "B T D"]:
+        q_BTD, keys_BTD, values_BTD = _project_together(
+            x_BTD, (self.q_proj, self.k_proj, self.v_proj)
+        )
         return self.attend(
-            self.queries(x_BTD, rope),
-            self.keys_values(x_BTD, rope),
+            rotate(_split_heads(q_BTD, self.head_dim), rope),
+            self._with_heads(keys_BTD, values_BTD, rope),
             mask=mask,
             is_causal=is_causal,
             spans=None if spans is None else (spans, spans),
@@ -140,7 +171,7 @@ class SelfAttention(_Projections):
         """The next steps: one after any number, or several at the very start."""
         num_steps = x_BTD.shape[1]
         assert num_steps == 1 or cache.length == 0, "several steps can only open a cache"
-        context = cache.append(self.keys_values(x_BTD, rope))
+        context = cache.append(self._with_heads(self.k_proj(x_BTD), self.v_proj(x_BTD), rope))
         return self.attend(self.queries(x_BTD, rope), context, is_causal=num_steps > 1)
 
 

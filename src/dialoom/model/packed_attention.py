@@ -38,7 +38,7 @@ def packed_attention(
         is_causal: whether queries see only keys up to their own position.
         scale: of the scores.
     """
-    if _has_kernel(q_THE):
+    if _kernel_takes(q_THE):
         return _by_kernel(q_THE, keys_SGE, values_SGE, spans, is_causal=is_causal, scale=scale)
     out: Tensor = _one_by_one(q_THE, keys_SGE, values_SGE, spans, is_causal=is_causal, scale=scale)
     return out
@@ -55,19 +55,24 @@ def _kernel() -> Callable[..., Tensor] | None:
     return cast(Callable[..., Tensor], varlen_attn) if takes_scale else None
 
 
+def has_kernel() -> bool:
+    """Whether PyTorch brings a variable-length kernel that can be told a scale."""
+    return _kernel() is not None
+
+
 @cache
 def _kernel_shares_keys() -> bool:
     kernel = _kernel()
     return kernel is not None and "enable_gqa" in inspect.signature(kernel).parameters
 
 
-def _has_kernel(q_THE: Float[Tensor, "T H E"]) -> bool:
+def _kernel_takes(q_THE: Float[Tensor, "T H E"]) -> bool:
     return (
         q_THE.is_cuda
         and q_THE.dtype in (torch.bfloat16, torch.float16)
         and q_THE.shape[-1] % 8 == 0
         and q_THE.shape[-1] <= MAX_KERNEL_HEAD_DIM
-        and _kernel() is not None
+        and has_kernel()
     )
 
 

@@ -149,8 +149,21 @@ def activation_bytes(config: DiaConfig, settings: TrainSettings, extent: Extent)
         + 4 * w * decoder.intermediate_size
     )
     of_cross = 2 * w * decoder.cross_num_key_value_heads * decoder.cross_head_dim
-    text = encoder.num_hidden_layers * of_encoder + decoder.num_hidden_layers * of_cross
-    return extent.num_bytes * text + extent.num_steps * decoder.num_hidden_layers * of_decoder
+    encoder_layers, decoder_layers = encoder.num_hidden_layers, decoder.num_hidden_layers
+    at_byte = decoder_layers * of_cross + _kept(
+        settings, encoder_layers, of_encoder, 4 * encoder.hidden_size
+    )
+    at_step = _kept(settings, decoder_layers, of_decoder, 4 * decoder.hidden_size)
+    return extent.num_bytes * at_byte + extent.num_steps * at_step
+
+
+def _kept(settings: TrainSettings, num_layers: int, of_layer: int, of_input: int) -> int:
+    """Bytes a place that a stack keeps; where layers are computed again, one at a time is whole."""
+    if settings.recompute == "none":
+        return num_layers * of_layer
+    every = 1 if settings.recompute == "all" else settings.recompute
+    num_again = -(-num_layers // every)
+    return num_again * of_input + (num_layers - num_again + 1) * of_layer
 
 
 def flops(config: DiaConfig, extent: Extent) -> float:

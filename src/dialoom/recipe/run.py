@@ -31,9 +31,11 @@ from dialoom.train import (
     Outcome,
     Ranks,
     Trainer,
+    TrainSettings,
     check_ways,
     join_ranks,
     num_trained,
+    packs,
     planned_steps,
     prepare_model,
     use_tf32,
@@ -100,7 +102,7 @@ def run_recipe(recipe: Recipe, run_dir: Path, *, resume: bool = False) -> RunRes
                 feed,
                 valid_batches,
                 recipe.train,
-                store=_store(recipe, run_dir, loaded.info),
+                store=_store(recipe.train, run_dir, loaded.info),
                 observer=observer,
                 probe=SentenceProbe.wire(recipe.evaluate, loaded.info, datasets, run_dir),
                 ranks=ranks,
@@ -132,8 +134,7 @@ def _observe(
     )
 
 
-def _store(recipe: Recipe, run_dir: Path, info: ModelInfo) -> RunStore:
-    settings = recipe.train
+def _store(settings: TrainSettings, run_dir: Path, info: ModelInfo) -> RunStore:
     return RunStore(run_dir, info, keep_last=settings.keep_last, keep_every=settings.keep_every)
 
 
@@ -243,8 +244,10 @@ def open_feeds(
     """The training batches in their order, and the validation batches."""
     settings, config = recipe.train, loaded.model.config
     training, validation = datasets
+    packed = packs(settings, loaded.model.logits_dense.weight.device)
     to_batch = partial(
         collate,
+        packed=packed,
         layout=config.layout,
         tags=loaded.info.tags,
         frames_per_second=corpus.info.codec.frames_per_second,
@@ -256,6 +259,8 @@ def open_feeds(
         batch_size=settings.batch_size,
         seed=settings.seed,
         max_frames=settings.max_frames_per_batch,
+        text_lengths=training.text_lengths,
+        packed=packed,
     )
     feed = BatchFeed(training, sampler, to_batch, fingerprint=corpus.fingerprint)
     return feed, [

@@ -9,6 +9,7 @@ from dialoom.model import DiaModel
 from dialoom.train.alignment import AlignmentGuide
 from dialoom.train.compilation import compile_blocks, compiled_head_loss
 from dialoom.train.precision import loss_scaler
+from dialoom.train.recomputation import recompute_layers
 from dialoom.train.settings import TrainSettings
 from dialoom.train.step import Objective
 
@@ -16,11 +17,12 @@ from dialoom.train.step import Objective
 def build_objective(
     model: DiaModel, settings: TrainSettings, autocast: AbstractContextManager[None]
 ) -> Objective:
-    """Wires loss, guidance and compilation; the blocks of a model to compile change in place."""
+    """Wires loss, guidance, recomputation and compilation; the model's layers change in place."""
     weights, device = settings.channel_weights, model.logits_dense.weight.device
     guide = None
     if settings.guided_attention > 0:
         guide = AlignmentGuide(model, weight=settings.guided_attention)
+    recompute_layers(model, settings.recompute)
     if settings.compile:
         compile_blocks(model, watched=() if guide is None else guide.watched)
     return Objective(

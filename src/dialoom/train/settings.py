@@ -41,7 +41,9 @@ class TrainSettings(BaseModel):
     batch_size: int = Field(default=4, ge=1)
     """Clips per micro-batch."""
     max_frames_per_batch: int | None = Field(default=None, ge=1)
-    """Frames per micro-batch, padding included; bounds memory where clips differ in length."""
+    """Frames per micro-batch, padding and text included; what bounds memory and evens out steps."""
+    batching: Literal["auto", "packed", "padded"] = "auto"
+    """packed lays clips end to end without padding; auto takes what is faster on the device."""
     accumulate: int = Field(default=1, ge=1)
     """Micro-batches per step, over all processes; the gradient is that of one large batch."""
     memory_steps: int | None = Field(default=None, ge=1)
@@ -94,6 +96,9 @@ class TrainSettings(BaseModel):
     """Keeps an average of the weights, moved by 1 - ema_decay a step; 0.999 … 0.9999."""
     use_ema: bool = True
     """Whether validation, samples and the models in checkpoints have the averaged weights."""
+    recompute: Literal["none", "all"] | Annotated[int, Field(ge=1)] = "none"
+    """Layers that keep no activations but compute them again: less memory, a third slower.
+    all, or every n-th (2 is every other)."""
     compile: bool = False
     """torch.compile of every layer and of the loss; pays after a minute, needs a C++ compiler."""
     device: str = "auto"
@@ -129,6 +134,12 @@ class TrainSettings(BaseModel):
     def _one_length(self) -> Self:
         if (self.steps is None) == (self.epochs is None):
             raise ValueError("say either `steps` or `epochs`, and not both")
+        return self
+
+    @model_validator(mode="after")
+    def _guidance_of_padded_batches(self) -> Self:
+        if self.guided_attention > 0 and self.batching == "packed":
+            raise ValueError("`guided_attention` looks at padded batches: leave `batching` at auto")
         return self
 
     @model_validator(mode="after")

@@ -2,10 +2,9 @@
 
 import math
 import time
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import AbstractContextManager, closing, nullcontext
-from dataclasses import dataclass, replace
-from statistics import mean
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -14,7 +13,7 @@ from dialoom.checkpoint import RunStore, load_training_state
 from dialoom.data import Batch
 from dialoom.errors import DataError, TrainingDiverged
 from dialoom.model import DiaModel
-from dialoom.observe import EventRecord, RunObserver, ValidRecord
+from dialoom.observe import EventRecord, RunObserver
 from dialoom.train.average import average_of
 from dialoom.train.distributed import Ranks
 from dialoom.train.feed import BatchFeed, Position
@@ -22,6 +21,7 @@ from dialoom.train.memory_probe import probe_memory
 from dialoom.train.meter import Meter, valid_record
 from dialoom.train.objective import build_objective
 from dialoom.train.optimizer import build_optimizer, learning_rate, set_learning_rate
+from dialoom.train.outcome import BEST_FIGURES, Outcome
 from dialoom.train.precision import autocast
 from dialoom.train.probe import Probe
 from dialoom.train.replica import build_replica
@@ -33,33 +33,10 @@ from dialoom.train.stability import BadSteps, Health, block_norms
 from dialoom.train.step import StepResult, train_step, with_dropout
 from dialoom.train.watch import StallWatch
 
-BEST_FIGURES: Mapping[str, Callable[[ValidRecord], float]] = {
-    "loss": lambda record: record.loss,
-    "loss_channel_0": lambda record: record.loss_channels[0],
-    "eos_loss": lambda record: record.eos_loss,
-    "accuracy": lambda record: -mean(record.accuracy_channels),
-}
-"""What a checkpoint is best by, on the validation clips; less is better."""
-
 PROBE_PASSES = 3
 
 MAX_ROLL_BACKS = 3
 """How often a run goes back to a checkpoint before it gives up; each time with half the rate."""
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """How a run ended.
-
-    Attributes:
-        step: optimizer steps done.
-        finished: False where it was asked to stop early.
-        best_loss: lowest validation loss after step 0, nats per target; None if there was none.
-    """
-
-    step: int
-    finished: bool
-    best_loss: float | None
 
 
 class Trainer:
