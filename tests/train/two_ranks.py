@@ -3,6 +3,8 @@
 python two_ranks.py DIRECTORY JSON, where JSON lists the runs: name, resume, settings of `train`.
 """
 
+import faulthandler
+import gc
 import json
 import sys
 from pathlib import Path
@@ -15,7 +17,9 @@ from dialoom.recipe import run_recipe
 def main(directory: Path, runs: list[tuple[str, bool, dict[str, object]]]) -> None:
     for name, resume, train in runs:
         run_recipe(tiny_recipe(directory, **train), directory / name, resume=resume)
+        gc.collect()  # a process group of one run must not be freed in a thread of the next
 
 
 if __name__ == "__main__":
+    faulthandler.dump_traceback_later(400, exit=True)  # a rank that hangs says where
     main(Path(sys.argv[1]), json.loads(sys.argv[2]))

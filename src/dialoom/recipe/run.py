@@ -301,8 +301,7 @@ def _announce(
         f"{'training' if step == 0 else f'going on after step {step}'}: "
         f"{total / 1e6:.1f} M parameters{share}, {len(training)} clips, {valid}"
     ]
-    left_out = training.num_left_out + validation.num_left_out
-    if left_out:
+    if left_out := training.num_left_out + validation.num_left_out:
         parts.append(f"{left_out} clips are beyond a limit and left out")
     if untagged := _untagged_languages(training, loaded.info.tags):
         parts.append(f"no tag for {', '.join(untagged)}: such texts get none (model.tags)")

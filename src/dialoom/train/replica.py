@@ -112,7 +112,7 @@ class Replica:
             tensor.copy_(saved[name])
 
     def put_together(self) -> DiaModel | None:
-        """A whole model to speak with, where `model` is divided; all ranks must ask."""
+        """A whole model on the host, on rank 0, where `model` is divided; all ranks must ask."""
         return None
 
     def _attempt(self, batch: Batch) -> tuple[Tensor, LossSums]:
@@ -132,7 +132,8 @@ class Replica:
         yield
 
     def _evaluate(self, batches: Sequence[Batch]) -> LossSums:
-        return evaluate_loss(self.model, batches, self.objective.autocast)
+        pieces = self.budget.divide(batches)
+        return evaluate_loss(self.model, pieces, self.objective.autocast)
 
 
 class DdpReplica(Replica):
@@ -197,8 +198,7 @@ class FsdpReplica(Replica):
         set_model_state_dict(self.model, saved, options=StateDictOptions(full_state_dict=True))
 
     def put_together(self) -> DiaModel | None:
-        whole = self.host_model()
-        return None if whole is None else whole.to(self.model.logits_dense.weight.device)
+        return self.host_model()
 
     def _refuse_shared_failure(self) -> None:
         """Every forward and backward pass gathers weights from all ranks: none can go back."""

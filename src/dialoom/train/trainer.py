@@ -321,7 +321,8 @@ class Trainer:
         self.model.eval()
         try:
             with self._watch.stage("the samples"), self._shown_weights():
-                for spoken in self._probe(whole or self.model, self.step):
+                model = self.model if whole is None else whole.to(self._device)
+                for spoken in self._probe(model, self.step):
                     self._observer.sample(
                         spoken.record, spoken.samples, sample_rate_hz=spoken.sample_rate_hz
                     )
