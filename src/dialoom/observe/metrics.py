@@ -235,6 +235,8 @@ def _null_for_nan(value: Any) -> Any:
 def _restore(value: Any, annotation: Any) -> Any:
     if annotation is float:
         return math.nan if value is None else float(value)
+    if annotation == dict[str, float]:
+        return {key: _restore(item, float) for key, item in value.items()}
     if annotation == tuple[float, ...]:
         return tuple(math.nan if item is None else float(item) for item in value)
     return value
