@@ -39,11 +39,11 @@ def run_two_ranks(directory: Path, runs: list[tuple[str, bool, dict[str, object]
     """Trains with both ranks; a rank whose partner is gone ends by itself."""
     script = Path(__file__).with_name("two_ranks.py")
     paths = [str(script.parents[1]), *sys.path]
+    ports = ",".join(_free_port() for _ in runs)
     common = {
         **os.environ,
         "PYTHONPATH": os.pathsep.join(path for path in paths if path),
         "MASTER_ADDR": "127.0.0.1",
-        "MASTER_PORT": _free_port(),
         "WORLD_SIZE": "2",
         "LOCAL_WORLD_SIZE": "2",
         "OMP_NUM_THREADS": "1",
@@ -52,7 +52,7 @@ def run_two_ranks(directory: Path, runs: list[tuple[str, bool, dict[str, object]
     for rank in range(2):
         with (directory / f"rank{rank}.txt").open("w") as said:
             process = subprocess.Popen(
-                [sys.executable, str(script), str(directory), json.dumps(runs)],
+                [sys.executable, str(script), str(directory), json.dumps(runs), ports],
                 env={**common, "RANK": str(rank), "LOCAL_RANK": str(rank)},
                 stdout=said,
                 stderr=subprocess.STDOUT,
