@@ -1,6 +1,7 @@
 """Checkpoints in the background: training waits for a copy in host memory, never for the disk."""
 
 import threading
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -131,7 +132,9 @@ def restore_optimizer(
         saved = state["optimizer"]["state"]
         moments = {name: saved[number] for number, name in enumerate(names) if number in saved}
     else:
-        load_shards({"moments": moments}, checkpoint_id=state["shards"], no_dist=not divided)
+        with warnings.catch_warnings():  # of one process alone, which is just what is meant
+            warnings.simplefilter("ignore", UserWarning)
+            load_shards({"moments": moments}, checkpoint_id=state["shards"], no_dist=not divided)
     set_optimizer_state_dict(
         model,
         optimizer,
