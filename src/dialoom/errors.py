@@ -11,7 +11,8 @@
         │   └── RevisionMissing     it does not say whose mathematics its weights are for
         ├── GenerationError         a request to speak that cannot be met
         ├── MissingExtra            something asked for needs a package that is not installed
-        └── TrainingDiverged        the loss or its gradients stopped being numbers
+        └── TrainingError           a training that cannot go on
+            └── TrainingDiverged    the loss or its gradients stopped being numbers
 
 Whoever raises a UserError writes the whole sentence: what, where, which value, what to do.
 Broken invariants inside the library are asserts, not members of this tree.
@@ -71,5 +72,9 @@ class MissingExtra(UserError):
         super().__init__(f"{purpose} needs {package}; run: pip install 'dialoom[{extra}]'")
 
 
-class TrainingDiverged(UserError):
+class TrainingError(UserError):
+    """Training cannot go on."""
+
+
+class TrainingDiverged(TrainingError):
     """Training cannot go on because its numbers are not finite."""

@@ -1,7 +1,7 @@
 """The checkpoints of a run: model directories with what resuming needs inside."""
 
 import re
-import shutil
+from collections.abc import Callable
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any
@@ -11,27 +11,48 @@ import torch
 from dialoom.checkpoint.adapter_files import is_adapted, write_adapter_files
 from dialoom.checkpoint.info import ModelInfo
 from dialoom.checkpoint.pretrained import write_model_files
-from dialoom.checkpoint.store import atomic_directory, replace_link, sweep
+from dialoom.checkpoint.store import atomic_directory, remove_directory, replace_link, sweep
 from dialoom.errors import CheckpointError
 from dialoom.model import DiaModel
 
 _STEP_NAME = re.compile(r"step_(\d{8})")
 _STATE = Path("training") / "state.pt"
+SHARDS = Path("training") / "moments"
+"""Where torch.distributed.checkpoint keeps the moments of an optimizer that was divided."""
 
 
 class RunStore:
-    """`RUN_DIR/checkpoints`: `step_00000500/ …`, and the links `last` and `best`."""
+    """`RUN_DIR/checkpoints`: `step_00000500/ …`, and the links `last` and `best`.
 
-    def __init__(self, run_dir: Path, info: ModelInfo, *, keep_last: int) -> None:
+    Kept are the last ones, the best one, and those of every so many steps.
+    """
+
+    def __init__(
+        self, run_dir: Path, info: ModelInfo, *, keep_last: int, keep_every: int | None = None
+    ) -> None:
         self.directory = run_dir / "checkpoints"
         self._info = info
         self._keep_last = keep_last
+        self._keep_every = keep_every
         sweep(self.directory)
 
     def save(
-        self, model: DiaModel, training_state: dict[str, Any], step: int, *, is_best: bool
+        self,
+        model: DiaModel,
+        training_state: dict[str, Any],
+        step: int,
+        *,
+        is_best: bool,
+        write_more: Callable[[Path], None] | None = None,
     ) -> Path:
         """Writes a whole checkpoint, moves the links, and removes what need not be kept.
+
+        Args:
+            model: whose weights are written.
+            training_state: tensors and plain values.
+            step: names the checkpoint.
+            is_best: whether the link `best` is moved to it.
+            write_more: is given the directory `training` inside the unfinished checkpoint.
 
         Raises:
             CheckpointError: it cannot be written; the checkpoints before it are as they were.
@@ -42,19 +63,28 @@ class RunStore:
             write(model, self._info, temporary)
             (temporary / _STATE).parent.mkdir()
             torch.save(training_state, temporary / _STATE)
+            if write_more is not None:
+                write_more((temporary / _STATE).parent)
         replace_link(self.directory / "last", name)
         if is_best:
             replace_link(self.directory / "best", name)
         self._prune()
         return self.directory / name
 
+    def last_before(self, step: int) -> Path | None:
+        """The newest checkpoint of fewer steps; None without any."""
+        steps = sorted(p for p in self.directory.iterdir() if _STEP_NAME.fullmatch(p.name))
+        earlier = [path for path in steps if int(path.name[5:]) < step]
+        return earlier[-1] if earlier else None
+
     def _prune(self) -> None:
         steps = sorted(p for p in self.directory.iterdir() if _STEP_NAME.fullmatch(p.name))
         best = self.directory / "best"
         best_name = best.readlink().name if best.is_symlink() else None
         for path in steps[: -self._keep_last]:
-            if path.name != best_name:
-                shutil.rmtree(path)
+            is_milestone = self._keep_every and int(path.name[5:]) % self._keep_every == 0
+            if path.name != best_name and not is_milestone:
+                remove_directory(path)
 
 
 def last_checkpoint(run_dir: Path) -> Path | None:
@@ -74,10 +104,15 @@ def last_checkpoint(run_dir: Path) -> Path | None:
 def load_training_state(checkpoint: Path) -> dict[str, Any]:
     """What `RunStore.save` was given; tensors and plain values only, no code.
 
+    Of an optimizer that was divided among ranks it has "shards", where its parts are.
+
     Raises:
         CheckpointError: it is missing or damaged.
     """
-    return _read_state(checkpoint, mmap=False)
+    state = _read_state(checkpoint, mmap=False)
+    if (checkpoint / SHARDS).is_dir():
+        state["shards"] = str(checkpoint / SHARDS)
+    return state
 
 
 def corpus_fingerprint(checkpoint: Path) -> str | None:

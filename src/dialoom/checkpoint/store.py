@@ -59,6 +59,13 @@ def atomic_directory(path: Path) -> Iterator[Path]:
         _sync(path.parent)
 
 
+def remove_directory(path: Path) -> None:
+    """Removes a directory; killed in between it leaves none that looks whole."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    path.rename(temporary)
+    shutil.rmtree(temporary)
+
+
 def sweep(directory: Path) -> None:
     """Removes what killed writers left in a directory that no other process writes to.
 

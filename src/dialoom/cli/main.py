@@ -14,6 +14,7 @@ from dialoom.cli.decode import decode_command
 from dialoom.cli.demo import demo_command
 from dialoom.cli.doctor import doctor_command
 from dialoom.cli.evaluate import evaluate_command
+from dialoom.cli.plan import plan_command
 from dialoom.cli.prepare import prepare_command
 from dialoom.cli.report import report_command
 from dialoom.cli.speak import speak_command
@@ -35,6 +36,7 @@ app = typer.Typer(
 app.command("demo")(demo_command)
 app.command("prepare")(prepare_command)
 app.command("doctor")(doctor_command)
+app.command("plan")(plan_command)
 app.command("train")(train_command)
 app.command("speak")(speak_command)
 app.command("decode")(decode_command)

@@ -1,5 +1,6 @@
 """`dialoom train`: trains by a recipe."""
 
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -20,6 +21,8 @@ def train_command(
 
     result = train(recipe, overrides, resume=resume)
     outcome = result.outcome
+    if os.environ.get("RANK", "0") != "0":  # of torchrun's processes one speaks
+        return
     if not outcome.finished:
         typer.echo(
             f"stopped after step {outcome.step}: go on with  "

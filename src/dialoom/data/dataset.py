@@ -40,6 +40,7 @@ class DiaDataset:
 
     Attributes:
         lengths: frames of each clip.
+        text_lengths: bytes of each clip's text, tags counted as the model reads them.
         num_left_out: clips of the split that are beyond a limit.
     """
 

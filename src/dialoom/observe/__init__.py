@@ -9,7 +9,7 @@ from dialoom.observe.metrics import (
     ValidRecord,
     read_metrics,
 )
-from dialoom.observe.observer import METRICS_FILE, RunObserver, Sink
+from dialoom.observe.observer import METRICS_FILE, RunObserver, SilentObserver, Sink
 from dialoom.observe.progress import Progress, counted_progress, format_seconds, open_progress
 
 __all__ = [
@@ -20,6 +20,7 @@ __all__ = [
     "RunMetrics",
     "RunObserver",
     "SampleRecord",
+    "SilentObserver",
     "Sink",
     "TrainRecord",
     "ValidRecord",

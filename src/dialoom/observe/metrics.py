@@ -39,6 +39,7 @@ class TrainRecord:
         audio_seconds: seconds of speech in this step's batch.
         audio_seconds_per_second: speed over the last steps.
         seconds_left: estimate until the last step.
+        block_norms: gradient norm of each layer and of what is outside of layers, before clipping.
     """
 
     kind: ClassVar[str] = "train"
@@ -55,6 +56,7 @@ class TrainRecord:
     audio_seconds_per_second: float
     seconds_left: float
     eos_recall_channels: tuple[float, ...] = ()
+    block_norms: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -233,6 +235,8 @@ def _null_for_nan(value: Any) -> Any:
 def _restore(value: Any, annotation: Any) -> Any:
     if annotation is float:
         return math.nan if value is None else float(value)
+    if annotation == dict[str, float]:
+        return {key: _restore(item, float) for key, item in value.items()}
     if annotation == tuple[float, ...]:
         return tuple(math.nan if item is None else float(item) for item in value)
     return value

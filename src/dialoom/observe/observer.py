@@ -144,6 +144,30 @@ class RunObserver:
         self.event(EventRecord(self._step, f"{name} failed and is off from here on ({reason})"))
 
 
+class SilentObserver(RunObserver):
+    """Of the ranks that leave the talking to the first."""
+
+    def __init__(self) -> None:
+        pass
+
+    def train(self, record: TrainRecord) -> None:
+        pass
+
+    def valid(self, record: ValidRecord) -> None:
+        pass
+
+    def sample(
+        self, record: SampleRecord, samples: Float32[np.ndarray, " N"], *, sample_rate_hz: int
+    ) -> None:
+        pass
+
+    def event(self, record: EventRecord) -> None:
+        pass
+
+    def close(self) -> None:
+        pass
+
+
 def describe_step(record: TrainRecord) -> str:
     """What the progress display says of a step."""
     return (

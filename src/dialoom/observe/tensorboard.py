@@ -32,6 +32,8 @@ class TensorBoardSink:
         self._losses("train", record)
         self._scalar("train/lr", record.lr, record.step)
         self._scalar("train/grad_norm", record.grad_norm, record.step)
+        for block, norm in record.block_norms.items():
+            self._scalar(f"grad_norm/{block}", norm, record.step)
         self._scalar("speed/audio_seconds_per_second", record.audio_seconds_per_second, record.step)
 
     def valid(self, record: ValidRecord) -> None:

@@ -29,7 +29,7 @@ from dialoom.data.corpus import refuse_other_codec
 from dialoom.errors import CheckpointError, DataError, RecipeError
 from dialoom.evaluate import write_report
 from dialoom.model import PRESETS, DiaModel, Revision, initialize
-from dialoom.observe import EventRecord, RunObserver
+from dialoom.observe import EventRecord, RunObserver, SilentObserver
 from dialoom.recipe.probe import SentenceProbe
 from dialoom.recipe.settings import Recipe, load_recipe
 from dialoom.sequence import layout_for
@@ -37,13 +37,15 @@ from dialoom.text import TagTable
 from dialoom.train import (
     BatchFeed,
     Outcome,
+    Ranks,
     Trainer,
+    TrainSettings,
     check_ways,
+    join_ranks,
     num_trained,
     packs,
     planned_steps,
     prepare_model,
-    resolve_device,
     use_tf32,
 )
 
@@ -84,45 +86,64 @@ def train(
 
 
 def run_recipe(recipe: Recipe, run_dir: Path, *, resume: bool = False) -> RunResult:
-    """Trains by a recipe into a directory, which must be new unless the run is resumed."""
-    checkpoint = _find_checkpoint(recipe, run_dir, resume=resume)
+    """Trains by a recipe into a directory, which must be new unless the run is resumed.
+
+    Under torchrun every process calls it; the first one alone writes records, samples and report.
+    """
     check_ways(recipe.train, base=recipe.model.base)
-    device = resolve_device(recipe.train.device)
-    use_tf32(device, enabled=recipe.train.tf32)
-    torch.manual_seed(recipe.train.seed)  # of dropout in adapters, and of stochastic rounding
-    corpus = Mixture.open(recipe.data.shares)
-    loaded = _load_model(recipe, corpus, checkpoint)
-    datasets = _open_datasets(recipe, corpus, loaded)
-    model = loaded.model.to(device)
-    feed, valid_batches = _feeds(recipe, corpus, datasets, loaded)
-    state = None if checkpoint is None else load_training_state(checkpoint)
+    with join_ranks(recipe.train.device) as (ranks, device):
+        use_tf32(device, enabled=recipe.train.tf32)
+        torch.manual_seed(recipe.train.seed)  # of dropout in adapters, and of stochastic rounding
+        checkpoint = ranks.ask_first(lambda: _find_checkpoint(recipe, run_dir, resume=resume))
+        corpus = Mixture.open(recipe.data.shares)
+        loaded = open_model(recipe, corpus, checkpoint)
+        datasets = open_datasets(recipe, corpus, loaded)
+        loaded = replace(loaded, model=loaded.model.to(device))
+        feed, valid_batches = open_feeds(recipe, corpus, datasets, loaded)
+        state = None if checkpoint is None else load_training_state(checkpoint)
+        step = None if state is None else int(state["step"])
+        observer = _observe(recipe, run_dir, ranks, feed.batches_per_epoch, resume_step=step)
+        try:
+            _announce(observer, datasets, loaded, step=step or 0)
+            trainer = Trainer(
+                loaded.model,
+                feed,
+                valid_batches,
+                recipe.train,
+                store=_store(recipe.train, run_dir, loaded.info),
+                observer=observer,
+                probe=SentenceProbe.wire(recipe.evaluate, loaded.info, datasets, run_dir),
+                ranks=ranks,
+            )
+            if state is not None:
+                trainer.restore(state)
+            outcome = trainer.run()
+        finally:
+            observer.close()
+        if ranks.is_first:
+            write_report(run_dir)
+    return RunResult(run_dir, outcome)
+
+
+def _observe(
+    recipe: Recipe, run_dir: Path, ranks: Ranks, batches_per_epoch: int, *, resume_step: int | None
+) -> RunObserver:
+    """The run's record, opened by the first rank, which also writes down the recipe."""
+    if not ranks.is_first:
+        return SilentObserver()
     run_dir.mkdir(parents=True, exist_ok=True)
     with atomic_path(run_dir / RECIPE_FILE) as temporary:
         temporary.write_text(recipe.to_yaml(), encoding="utf-8")
-    observer = RunObserver.open(
+    return RunObserver.open(
         run_dir,
-        total_steps=planned_steps(recipe.train, feed.batches_per_epoch),
-        resume_step=None if state is None else int(state["step"]),
+        total_steps=planned_steps(recipe.train, batches_per_epoch),
+        resume_step=resume_step,
         tensorboard=recipe.observe.tensorboard,
     )
-    try:
-        _announce(observer, datasets, loaded, step=0 if state is None else int(state["step"]))
-        trainer = Trainer(
-            model,
-            feed,
-            valid_batches,
-            recipe.train,
-            store=RunStore(run_dir, loaded.info, keep_last=recipe.train.keep_last),
-            observer=observer,
-            probe=SentenceProbe.wire(recipe.evaluate, loaded.info, datasets, run_dir),
-        )
-        if state is not None:
-            trainer.restore(state)
-        outcome = trainer.run()
-    finally:
-        observer.close()
-    write_report(run_dir)
-    return RunResult(run_dir, outcome)
+
+
+def _store(settings: TrainSettings, run_dir: Path, info: ModelInfo) -> RunStore:
+    return RunStore(run_dir, info, keep_last=settings.keep_last, keep_every=settings.keep_every)
 
 
 def _find_checkpoint(recipe: Recipe, run_dir: Path, *, resume: bool) -> Path | None:
@@ -142,7 +163,7 @@ def _find_checkpoint(recipe: Recipe, run_dir: Path, *, resume: bool) -> Path | N
     return None
 
 
-def _load_model(recipe: Recipe, corpus: Mixture, checkpoint: Path | None) -> LoadedModel:
+def open_model(recipe: Recipe, corpus: Mixture, checkpoint: Path | None) -> LoadedModel:
     """The model to train, with tags, codec and recipe as its checkpoints will tell them."""
     base, lora = recipe.model.base, recipe.train.lora
     source = base if lora is not None else checkpoint or base
@@ -203,7 +224,7 @@ def _check_channel_weights(recipe: Recipe, loaded: LoadedModel) -> None:
         )
 
 
-def _open_datasets(recipe: Recipe, corpus: Mixture, loaded: LoadedModel) -> tuple[Clips, Clips]:
+def open_datasets(recipe: Recipe, corpus: Mixture, loaded: LoadedModel) -> tuple[Clips, Clips]:
     """Training clips, and validation clips if there are any; what the model cannot hold is out."""
     config, data = loaded.model.config, recipe.data
     model_frames = config.decoder.max_position_embeddings - config.layout.max_delay - 2
@@ -219,12 +240,13 @@ def _open_datasets(recipe: Recipe, corpus: Mixture, loaded: LoadedModel) -> tupl
     return training, open_split(split="valid", may_be_empty=True)
 
 
-def _feeds(
+def open_feeds(
     recipe: Recipe,
     corpus: Mixture,
     datasets: tuple[Clips, Clips],
     loaded: LoadedModel,
 ) -> tuple[BatchFeed, list[Batch]]:
+    """The training batches in their order, and the validation batches."""
     settings, config = recipe.train, loaded.model.config
     training, validation = datasets
     packed = packs(settings, loaded.model.logits_dense.weight.device)
@@ -281,8 +303,7 @@ def _announce(
         f"{'training' if step == 0 else f'going on after step {step}'}: "
         f"{total / 1e6:.1f} M parameters{share}, {len(training)} clips, {valid}"
     ]
-    left_out = training.num_left_out + validation.num_left_out
-    if left_out:
+    if left_out := training.num_left_out + validation.num_left_out:
         parts.append(f"{left_out} clips are beyond a limit and left out")
     if untagged := _untagged_languages(training, loaded.info.tags):
         parts.append(f"no tag for {', '.join(untagged)}: such texts get none (model.tags)")
@@ -303,6 +324,15 @@ _MAY_CHANGE = frozenset(
         "train.sample_every",
         "train.checkpoint_every",
         "train.keep_last",
+        "train.keep_every",
+        "train.best_by",
+        "train.parallel",
+        "train.memory_steps",
+        "train.probe_passes",
+        "train.max_bad_steps",
+        "train.on_divergence",
+        "train.spike_deviations",
+        "train.stall_seconds",
         "train.log_every",
     }
 )

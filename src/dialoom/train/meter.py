@@ -6,6 +6,7 @@ from torch import Tensor
 
 from dialoom.loss import LossSums
 from dialoom.observe import TrainRecord, ValidRecord
+from dialoom.train.distributed import Ranks
 from dialoom.train.step import StepResult
 
 
@@ -15,7 +16,8 @@ class Meter:
     Sums stay on the device until they are recorded, so adding a step waits for nothing.
     """
 
-    def __init__(self, steps_left: int) -> None:
+    def __init__(self, steps_left: int, ranks: Ranks | None = None) -> None:
+        self._ranks = ranks or Ranks()
         self._steps_left = steps_left
         self._sums: LossSums | None = None
         self._norm: Tensor | float = 0.0
@@ -33,16 +35,18 @@ class Meter:
         self._steps_left -= 1
 
     def record(self, step: int, epoch: float, *, lr: float) -> TrainRecord:
-        """The steps since the last record, which start anew."""
+        """The steps since the last record, over all ranks; they start anew. All ranks must ask."""
         assert self._sums is not None, "at least one step was added"
+        sums = self._ranks.sum_losses(self._sums)
+        audio_seconds = self._ranks.sum_seconds(self._audio_seconds)
         record = TrainRecord(
             step=step,
             epoch=epoch,
-            **_figures(self._sums),
+            **_figures(sums),
             lr=lr,
             grad_norm=float(self._norm) / self._steps,
-            audio_seconds=self._audio_seconds / self._steps,
-            audio_seconds_per_second=self._audio_seconds / self._seconds,
+            audio_seconds=audio_seconds / self._steps,
+            audio_seconds_per_second=audio_seconds / self._seconds,
             seconds_left=self._steps_left * self._seconds / self._steps,
         )
         self._sums = None

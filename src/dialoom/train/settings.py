@@ -45,7 +45,13 @@ class TrainSettings(BaseModel):
     batching: Literal["auto", "packed", "padded"] = "auto"
     """packed lays clips end to end without padding; auto takes what is faster on the device."""
     accumulate: int = Field(default=1, ge=1)
-    """Micro-batches per optimizer step; the gradient is that of one large batch."""
+    """Micro-batches per step, over all processes; the gradient is that of one large batch."""
+    memory_steps: int | None = Field(default=None, ge=1)
+    """Decoder steps with padding that are computed at once; a larger micro-batch is divided."""
+    probe_passes: int | None = Field(default=None, ge=0)
+    """Passes of the largest micro-batch before the first step; none: 3 on a GPU, 0 elsewhere."""
+    parallel: Literal["auto", "ddp", "fsdp"] = "auto"
+    """Under torchrun: ddp repeats the model, fsdp divides it; auto repeats it where it fits."""
     lora: LoraSettings | None = None
     """Trains an adapter and leaves the weights as they are; `{}` takes its defaults."""
     freeze: tuple[str, ...] = ()
@@ -78,9 +84,6 @@ class TrainSettings(BaseModel):
     """Rate of query and key projections as a share of `lr`; for new models, 0.35."""
     channel_weights: tuple[float, ...] | None = None
     """Weight of each channel's loss; none is 1 each. The log is raw always."""
-    recompute: Literal["none", "all"] | Annotated[int, Field(ge=1)] = "none"
-    """Layers that keep no activations but compute them again: less memory, a third slower.
-    all, or every n-th (2 is every other)."""
     precision: Literal["auto", "bf16", "fp16", "fp32"] = "auto"
     """Autocast over the weights; auto takes bf16 where the processor computes in it, else fp32.
 
@@ -93,6 +96,9 @@ class TrainSettings(BaseModel):
     """Keeps an average of the weights, moved by 1 - ema_decay a step; 0.999 … 0.9999."""
     use_ema: bool = True
     """Whether validation, samples and the models in checkpoints have the averaged weights."""
+    recompute: Literal["none", "all"] | Annotated[int, Field(ge=1)] = "none"
+    """Layers that keep no activations but compute them again: less memory, a third slower.
+    all, or every n-th (2 is every other)."""
     compile: bool = False
     """torch.compile of every layer and of the loss; pays after a minute, needs a C++ compiler."""
     device: str = "auto"
@@ -109,6 +115,18 @@ class TrainSettings(BaseModel):
     """Steps between checkpoints; there is one after the last step."""
     keep_last: int = Field(default=2, ge=1)
     """Checkpoints to keep besides the best."""
+    keep_every: int | None = Field(default=None, ge=1)
+    """Checkpoints of every so many steps are kept too; a multiple of `checkpoint_every`."""
+    best_by: Literal["loss", "loss_channel_0", "eos_loss", "accuracy"] = "loss"
+    """What the best checkpoint is best by, on the validation clips."""
+    spike_deviations: float = Field(default=8.0, gt=0)
+    """Mean deviations above the mean of the last steps from where on a loss counts as a jump."""
+    max_bad_steps: int = Field(default=10, ge=1)
+    """Steps in a row with a jump or a gradient that is not finite, before `on_divergence`."""
+    on_divergence: Literal["stop", "roll_back"] = "stop"
+    """roll_back goes on from the last checkpoint before them with half the rate, three times."""
+    stall_seconds: float = Field(default=600.0, gt=0)
+    """After so long without progress the run says what it waits for."""
     log_every: int = Field(default=10, ge=1)
     """Steps between records of the training loss."""
 
@@ -124,6 +142,7 @@ class TrainSettings(BaseModel):
             raise ValueError("`guided_attention` looks at padded batches: leave `batching` at auto")
         return self
 
+    @model_validator(mode="after")
     def _ways_that_go_together(self) -> Self:
         if self.lora is not None and self.freeze:
             raise ValueError("`lora` freezes all weights: leave `freeze` out and name its targets")

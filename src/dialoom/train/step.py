@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 
 import torch
 from jaxtyping import Float
-from torch import Tensor
+from torch import Tensor, nn
+from torch.distributed.tensor import DTensor
 
 from dialoom.data import Batch, drop_text, hide_past
 from dialoom.loss import LossSums, head_loss
@@ -84,47 +85,111 @@ def forward_loss(
     )
 
 
+class StepLoss(nn.Module):
+    """A model and what it minimises in one module, which is what DDP and FSDP2 wrap."""
+
+    def __init__(self, model: DiaModel, objective: Objective) -> None:
+        super().__init__()
+        self.model = model
+        self.objective = objective
+
+    def forward(self, batch: Batch) -> tuple[Tensor, LossSums]:
+        """The summed loss of a micro-batch, scaled for fp16; and all of its sums, without graph.
+
+        Guidance of the attention belongs to training mode alone.
+        """
+        objective = self.objective
+        guide = objective.guide if self.training else None
+        with objective.autocast, nullcontext() if guide is None else guide.watch(batch):
+            sums = forward_loss(self.model, batch, objective.channel_weights, objective.loss)
+        loss = sums.weighted if guide is None else sums.weighted + guide.penalty()
+        return _scaled(loss, objective.scaler), sums.detach()
+
+
 def train_step(
     model: DiaModel,
     batches: Sequence[Batch],
     optimizer: torch.optim.Optimizer,
     objective: Objective,
+    accumulate: Callable[[Sequence[Batch]], LossSums] | None = None,
 ) -> StepResult:
     """Forward, loss ÷ the step's targets, backward, clip, update.
 
     The number of targets is known before the first forward pass, so the gradient of many small
     micro-batches is that of one large batch.
+
+    Args:
+        model: to train.
+        batches: the micro-batches of the step.
+        optimizer: of the model's parameters.
+        objective: what is minimised.
+        accumulate: forward and backward of all micro-batches, on several ranks for instance; None
+            for those of this process alone.
     """
-    num_channels = model.config.layout.num_channels
-    targets_per_channel = sum(batch.num_targets for batch in batches) / num_channels
     optimizer.zero_grad(set_to_none=True)
-    total: LossSums | None = None
-    for batch in batches:
-        guide = objective.guide
-        with objective.autocast, nullcontext() if guide is None else guide.watch(batch):
-            sums = forward_loss(model, batch, objective.channel_weights, objective.loss)
-        loss = sums.weighted if guide is None else sums.weighted + guide.penalty()
-        _scaled(loss / targets_per_channel, objective.scaler).backward()  # type: ignore[no-untyped-call]
-        total = sums.detach() if total is None else total + sums.detach()
-    assert total is not None, "a step needs at least one micro-batch"
+    if accumulate is None:
+        num_targets = sum(batch.num_targets for batch in batches)
+        sums = accumulate_gradients(
+            StepLoss(model, objective), batches, num_targets / model.config.layout.num_channels
+        )
+    else:
+        sums = accumulate(batches)
     if objective.scaler is not None:
         objective.scaler.unscale_(optimizer)
     norm = torch.nn.utils.clip_grad_norm_(model.parameters(), objective.clip_norm)
+    if isinstance(norm, DTensor):  # of divided gradients each rank has a part
+        norm = norm.full_tensor()
     if objective.scaler is None:
         update_if_finite(optimizer, norm)
     else:  # it too leaves the weights where a gradient is not finite
         objective.scaler.step(optimizer)
         objective.scaler.update()
-    return StepResult(total, norm, sum(batch.audio_seconds for batch in batches))
+    return StepResult(sums, norm, sum(batch.audio_seconds for batch in batches))
+
+
+def accumulate_gradients(
+    step_loss: Callable[[Batch], tuple[Tensor, LossSums]],
+    batches: Sequence[Batch],
+    targets_per_channel: float,
+    traffic: Callable[[bool], AbstractContextManager[None]] = lambda is_last: nullcontext(),
+) -> LossSums:
+    """Forward and backward of every micro-batch.
+
+    Args:
+        step_loss: a `StepLoss`, possibly wrapped: the loss with its graph, and all sums.
+        batches: one at least.
+        targets_per_channel: by which the summed loss is divided.
+        traffic: around a micro-batch; told whether it is the last.
+    """
+    total: LossSums | None = None
+    for number, batch in enumerate(batches, start=1):
+        with traffic(number == len(batches)):
+            loss, sums = step_loss(batch)
+            (loss / targets_per_channel).backward()  # type: ignore[no-untyped-call]
+        total = sums if total is None else total + sums
+    assert total is not None, "a step needs at least one micro-batch"
+    return total
+
+
+def no_loss(model: DiaModel) -> LossSums:
+    """The sums of no clip at all."""
+    device, channels = model.logits_dense.weight.device, model.config.layout.num_channels
+    zero = torch.zeros((), device=device)
+    count, counts_C = zero.long(), torch.zeros(channels, dtype=torch.long, device=device)
+    return LossSums(zero, counts_C.float(), counts_C, counts_C, zero, count, count)
 
 
 def update_if_finite(optimizer: torch.optim.Optimizer, norm: Float[Tensor, ""]) -> None:
     """Updates the weights unless the gradient's norm is infinite or NaN.
 
     Fused optimizers look at the norm on the device, by the attribute through which GradScaler tells
-    them of overflows, and count no step that they leave out; for others the host waits and decides.
+    them of overflows, and count no step that they leave out. For others, and for weights that are
+    divided among ranks, the host waits and decides.
     """
-    if getattr(optimizer, "_step_supports_amp_scaling", False):
+    divided = any(
+        isinstance(p, DTensor) for group in optimizer.param_groups for p in group["params"]
+    )
+    if getattr(optimizer, "_step_supports_amp_scaling", False) and not divided:
         optimizer.found_inf = (~norm.isfinite()).float()  # type: ignore[attr-defined]
         optimizer.step()
         del optimizer.found_inf  # type: ignore[attr-defined]

@@ -1,73 +1,46 @@
 """The loop: step, log, validate, speak, checkpoint; from the first step or from any checkpoint."""
 
+import math
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
-from itertools import islice
-from typing import Any, Protocol, runtime_checkable
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import AbstractContextManager, closing, nullcontext
+from dataclasses import replace
+from typing import Any
 
-import numpy as np
 import torch
-from jaxtyping import Float32
 
-from dialoom.checkpoint import RunStore
+from dialoom.checkpoint import RunStore, load_training_state
 from dialoom.data import Batch
 from dialoom.errors import DataError, TrainingDiverged
 from dialoom.model import DiaModel
-from dialoom.observe import EventRecord, RunObserver, SampleRecord
+from dialoom.observe import EventRecord, RunObserver
 from dialoom.train.average import average_of
+from dialoom.train.distributed import Ranks
 from dialoom.train.feed import BatchFeed, Position
+from dialoom.train.memory_probe import probe_memory
 from dialoom.train.meter import Meter, valid_record
 from dialoom.train.objective import build_objective
 from dialoom.train.optimizer import build_optimizer, learning_rate, set_learning_rate
+from dialoom.train.outcome import BEST_FIGURES, Outcome
 from dialoom.train.precision import autocast
+from dialoom.train.probe import Probe
+from dialoom.train.replica import build_replica
+from dialoom.train.saver import Saver, restore_optimizer
 from dialoom.train.settings import TrainSettings
+from dialoom.train.shares import shares_of
 from dialoom.train.signals import StopRequest
-from dialoom.train.step import (
-    StepResult,
-    evaluate_loss,
-    train_step,
-    with_dropout,
-)
+from dialoom.train.stability import BadSteps, Health, block_norms
+from dialoom.train.step import StepResult, train_step, with_dropout
+from dialoom.train.watch import StallWatch
 
-MAX_SKIPPED_STEPS = 10
-"""Steps in a row whose gradient is not finite, after which going on is pointless."""
+PROBE_PASSES = 3
 
-
-@dataclass(frozen=True)
-class Spoken:
-    """A sentence that the model said during training."""
-
-    record: SampleRecord
-    samples: Float32[np.ndarray, " N"]
-    sample_rate_hz: int
-
-
-@runtime_checkable
-class Probe(Protocol):
-    """Lets the model of the moment speak; what it raises is noted and never stops the training."""
-
-    def __call__(self, model: DiaModel, step: int) -> Iterator[Spoken]: ...
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """How a run ended.
-
-    Attributes:
-        step: optimizer steps done.
-        finished: False where it was asked to stop early.
-        best_loss: lowest validation loss after step 0, nats per target; None if there was none.
-    """
-
-    step: int
-    finished: bool
-    best_loss: float | None
+MAX_ROLL_BACKS = 3
+"""How often a run goes back to a checkpoint before it gives up; each time with half the rate."""
 
 
 class Trainer:
-    """Trains a model on a feed of batches."""
+    """Trains a model on a feed of batches, alone or as one of several ranks."""
 
     def __init__(
         self,
@@ -79,25 +52,31 @@ class Trainer:
         store: RunStore,
         observer: RunObserver,
         probe: Probe | None = None,
+        ranks: Ranks | None = None,
     ) -> None:
         """Takes a model on the device to train on, as `prepare_model` made it."""
         self.model = model.train()
         self._feed = feed
         self._valid_batches = valid_batches
         self._settings = settings
-        self._store = store
         self._observer = observer
         self._probe = probe
+        self._ranks = ranks or Ranks()
         self._device = model.logits_dense.weight.device
-        self._autocast = autocast(self._device, settings)
+        context = autocast(self._device, settings)
+        self._objective = build_objective(model, settings, context)
+        self._replica = build_replica(model, self._objective, self._ranks, settings)
         self._optimizer = build_optimizer(model, settings)
-        self._objective = build_objective(model, settings, self._autocast)
         self._average = average_of(model, settings)
+        self._saver = Saver(store, self._replica)
         self.total_steps = planned_steps(settings, feed.batches_per_epoch)
         self.step = 0
+        self._best = float("inf")
         self._best_loss = float("inf")
-        self._skipped = 0
-        self._unread: list[tuple[int, StepResult]] = []
+        self._lr_scale = 1.0
+        self._health = Health(settings, observer, self._ranks)
+        self._watch = StallWatch(settings.stall_seconds)
+        self._replica.budget.report = self._tell
         self._saved_step: int | None = None
         self._stop = StopRequest()
 
@@ -105,59 +84,123 @@ class Trainer:
         """Trains to the last step, or until a signal asks to stop; either way a checkpoint is left.
 
         Raises:
-            TrainingDiverged: gradients stay not finite.
+            TrainingDiverged: too many bad steps in a row.
+            TrainingError: memory ends where nothing can be made smaller.
+            CheckpointError: a checkpoint cannot be written; those before it are whole.
         """
-        meter = Meter(self.total_steps - self.step)
-        batches = iter(self._feed)
-        with self._stop:
-            if self.step == 0:
-                self._validate()
-                if self._settings.sample_at_start:
-                    self._speak()
-            while self.step < self.total_steps and not self._stop.requested:
-                started = time.perf_counter()
-                result = self._advance(batches)
-                meter.add(result, time.perf_counter() - started)
-                self._after_step(meter)
-            if self._saved_step != self.step:
-                self._save(is_best=False)
+        with self._stop, self._watch:
+            try:
+                self._probe_memory()
+                self._measure_base()
+                while not self._train():
+                    pass
+            finally:
+                self._saver.wait()
         return Outcome(
             self.step,
             finished=self.step == self.total_steps,
             best_loss=self._best_loss if self._best_loss < float("inf") else None,
         )
 
-    def _advance(self, batches: Iterator[Batch]) -> StepResult:
-        """One optimizer step."""
-        settings = self._settings
-        set_learning_rate(self._optimizer, self._lr())
-        micro_batches = [
-            with_dropout(
-                batch, settings, self.model.config.layout, step=self.step, number=number
-            ).to(self._device)
-            for number, batch in enumerate(islice(batches, settings.accumulate))
-        ]
-        result = train_step(
-            self.model,
-            micro_batches,
-            self._optimizer,
-            self._objective,
+    def _probe_memory(self) -> None:
+        """Tries the largest micro-batch; the run's numbers stay what they are without it."""
+        passes = self._settings.probe_passes
+        if passes is None:
+            passes = PROBE_PASSES if self._device.type == "cuda" else 0
+        if passes:
+            warning = probe_memory(self._replica, self._feed.largest().to(self._device), passes)
+            if warning:
+                self._tell(warning)
+
+    def _measure_base(self) -> None:
+        """Row 0 of every later figure: what the model is before it is trained."""
+        if self.step > 0:
+            return
+        self._validate()
+        if self._settings.sample_at_start:
+            self._speak()
+
+    def _train(self) -> bool:
+        """Steps until the end, or until it is necessary to begin anew from a checkpoint: False."""
+        meter = Meter(self.total_steps - self.step, self._ranks)
+        with closing(self._batches()) as batches:
+            try:
+                while self.step < self.total_steps and not self._ranks.any(self._stop.requested):
+                    self._saver.check()
+                    started = time.perf_counter()
+                    result = self._advance(batches)
+                    meter.add(result, time.perf_counter() - started)
+                    self._after_step(meter, result)
+            except BadSteps as bad:
+                self._roll_back(bad)
+                return False
+            if self._saved_step != self.step:
+                self._save(is_best=False)
+        return True
+
+    def _roll_back(self, bad: BadSteps) -> None:
+        """Goes back to the last checkpoint before the first bad step, with half the rate.
+
+        Raises:
+            TrainingDiverged: the recipe says so, there is no such checkpoint, or it did not help.
+        """
+        self._saver.wait()
+        checkpoint = self._ranks.ask_first(lambda: self._saver.store.last_before(bad.first))
+        num_halved = -math.log2(self._lr_scale)
+        may = self._settings.on_divergence == "roll_back" and num_halved < MAX_ROLL_BACKS
+        if not may or checkpoint is None:
+            raise TrainingDiverged(bad.diagnosis())
+        scale = self._lr_scale / 2
+        self._replica.load_weights(checkpoint)
+        self.restore(load_training_state(checkpoint))
+        self._lr_scale = scale
+        self._observer.event(
+            EventRecord(
+                self.step,
+                f"steps {bad.first} to {bad.last} were bad: back to step {self.step}, with "
+                f"{scale:g} of the rate",
+            )
         )
+
+    def _batches(self) -> Generator[list[Batch], None, None]:
+        """This rank's micro-batches of every step to come, with what is dropped from them."""
+        settings, layout = self._settings, self.model.config.layout
+
+        def alter(batch: Batch, step: int, number: int) -> Batch:
+            return with_dropout(batch, settings, layout, step=step, number=number)
+
+        accumulate = settings.accumulate
+        shares = shares_of(self._ranks.rank, self._ranks.world_size, accumulate)
+        return self._feed.steps(
+            self.step, shares, accumulate=accumulate, alter=alter, pad_id=layout.pad_id
+        )
+
+    def _advance(self, batches: Iterator[list[Batch]]) -> StepResult:
+        """One optimizer step."""
+        set_learning_rate(self._optimizer, self._lr())
+        with self._watch.stage("data"):
+            micro_batches = [batch.to(self._device) for batch in next(batches)]
+        with self._watch.stage("forward, backward and update"):
+            result = train_step(
+                self.model,
+                micro_batches,
+                self._optimizer,
+                self._objective,
+                self._replica.accumulate,
+            )
         self.step += 1
-        self._unread.append((self.step, result))
+        clip_ids = tuple(name for batch in micro_batches for name in batch.clip_ids)
+        self._health.add(self.step, result, clip_ids)
         if self._average is not None:
             self._average.update()
         return result
 
-    def _after_step(self, meter: Meter) -> None:
+    def _after_step(self, meter: Meter, result: StepResult) -> None:
         """Whatever is due now; all of it after the last step."""
         settings, step = self._settings, self.step
         is_last = step == self.total_steps
         if is_last or step % settings.log_every == 0:
-            self._count_skipped()
-            position = self._feed.position
-            epoch = position.epoch + position.batch / self._feed.batches_per_epoch
-            self._observer.train(meter.record(step, epoch, lr=self._lr(step - 1)))
+            self._log(meter, result)
         is_best = False
         if is_last or step % settings.valid_every == 0:
             is_best = self._validate()
@@ -166,21 +209,39 @@ class Trainer:
         if is_last or (settings.sample_every and step % settings.sample_every == 0):
             self._speak()
 
+    def _log(self, meter: Meter, result: StepResult) -> None:
+        """The only place, besides validations, where the host waits for the device."""
+        with self._watch.stage("the results of the steps"):
+            position = self._feed.position
+            epoch = position.epoch + position.batch / self._feed.batches_per_epoch
+            record = meter.record(self.step, epoch, lr=self._lr(self.step - 1))
+            norms = block_norms(self.model, result, self._settings.clip_norm)
+            self._observer.train(replace(record, block_norms=norms))
+            for stall in self._watch.take_stalls():
+                self._tell(stall)
+            self._health.examine()
+
+    def _tell(self, message: str) -> None:
+        self._observer.event(EventRecord(self.step, message))
+
     def _save(self, *, is_best: bool) -> None:
-        with self._shown_weights():
-            self._store.save(self.model, self.state(), self.step, is_best=is_best)
+        with self._watch.stage("the checkpoint"), self._shown_weights():
+            self._saver.save(self._optimizer, self.state(), self.step, is_best=is_best)
         self._saved_step = self.step
 
     def state(self) -> dict[str, Any]:
-        """All that `restore` needs to go on as if nothing had happened."""
+        """All that `restore` needs to go on as if nothing had happened, but weights and moments."""
         scaler = self._objective.scaler
         return {
             "step": self.step,
             "corpus": self._feed.fingerprint,
             "epoch": self._feed.position.epoch,
             "batch": self._feed.position.batch,
+            "best": self._best,
+            "lr_scale": self._lr_scale,
+            "max_cells": self._replica.budget.max_cells,
+            "loss_bound": self._health.bound.state(),
             "best_loss": self._best_loss,
-            "optimizer": self._optimizer.state_dict(),
             "torch_rng": torch.get_rng_state(),
             "cuda_rng": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
             "scaler": None if scaler is None else scaler.state_dict(),
@@ -189,6 +250,9 @@ class Trainer:
 
     def restore(self, state: dict[str, Any]) -> None:
         """Inverse of `state`; the weights are restored by whoever loaded the model.
+
+        Args:
+            state: of `load_training_state`, with the moments of the optimizer.
 
         Raises:
             DataError: the clips are others than those that the position was counted in.
@@ -201,17 +265,23 @@ class Trainer:
         self.step = self._saved_step = state["step"]
         self._feed.position = Position(state["epoch"], state["batch"])
         self._best_loss = state["best_loss"]
-        self._optimizer.load_state_dict(state["optimizer"])
+        self._best = state.get("best", self._best_loss)
+        self._lr_scale = state.get("lr_scale", 1.0)
+        self._replica.budget.lower(state.get("max_cells"))
+        if "loss_bound" in state:
+            self._health.bound.restore(state["loss_bound"])
+        restore_optimizer(self._replica, self._optimizer, state)
         if self._objective.scaler is not None:
             self._objective.scaler.load_state_dict(state["scaler"])
         if self._average is not None:
             self._average.restore(state["ema"], applied=self._settings.use_ema)
         torch.set_rng_state(state["torch_rng"])
-        if torch.cuda.is_available() and state["cuda_rng"]:
+        if torch.cuda.is_available() and len(state["cuda_rng"]) == torch.cuda.device_count():
             torch.cuda.set_rng_state_all(state["cuda_rng"])
 
     def _lr(self, step: int | None = None) -> float:
-        return learning_rate(self.step if step is None else step, self.total_steps, self._settings)
+        step = self.step if step is None else step
+        return self._lr_scale * learning_rate(step, self.total_steps, self._settings)
 
     def _shown_weights(self) -> AbstractContextManager[None]:
         """The averaged weights inside the block, where the recipe has them."""
@@ -223,25 +293,36 @@ class Trainer:
         """Logs the validation loss and says whether it is the best that training has reached."""
         if not self._valid_batches:
             return False
-        self.model.eval()
-        with self._shown_weights():
-            sums = evaluate_loss(self.model, self._valid_batches, self._autocast)
-        self.model.train()
+        self._replica.loss.eval()
+        with self._watch.stage("the validation"), self._shown_weights():
+            sums = self._replica.evaluate(self._valid_batches)
+        self._replica.loss.train()
         num_clips = sum(len(batch.clip_ids) for batch in self._valid_batches)
         record = valid_record(self.step, sums, num_clips)
         self._observer.valid(record)
-        is_best = self.step > 0 and record.loss < self._best_loss
-        if is_best:
-            self._best_loss = record.loss
+        if self.step == 0:
+            return False
+        self._best_loss = min(self._best_loss, record.loss)
+        figure = BEST_FIGURES[self._settings.best_by](record)
+        is_best = figure < self._best
+        self._best = min(self._best, figure)
         return is_best
 
     def _speak(self) -> None:
+        """The sentences of the probe, by rank 0; whatever goes wrong is noted and training goes on.
+
+        A model that is divided among ranks is put together for it, on the device of rank 0.
+        """
         if self._probe is None:
+            return
+        whole = self._replica.put_together()
+        if not self._ranks.is_first:
             return
         self.model.eval()
         try:
-            with self._shown_weights():
-                for spoken in self._probe(self.model, self.step):
+            with self._watch.stage("the samples"), self._shown_weights():
+                model = self.model if whole is None else whole.to(self._device)
+                for spoken in self._probe(model, self.step):
                     self._observer.sample(
                         spoken.record, spoken.samples, sample_rate_hz=spoken.sample_rate_hz
                     )
@@ -252,22 +333,6 @@ class Trainer:
             self._observer.event(EventRecord(self.step, f"the samples failed ({reason})"))
         finally:
             self.model.train()
-
-    def _count_skipped(self) -> None:
-        """Reads which steps were applied: at log points alone, because reading waits for a GPU."""
-        unread, self._unread = self._unread, []
-        for step, result in unread:
-            self._skipped = 0 if result.applied else self._skipped + 1
-            if result.applied:
-                continue
-            self._observer.event(
-                EventRecord(step, "the gradient was not finite: the weights were left as they are")
-            )
-            if self._skipped == MAX_SKIPPED_STEPS:
-                raise TrainingDiverged(
-                    f"step {step}: {MAX_SKIPPED_STEPS} gradients in a row were not finite; resume "
-                    "from the last checkpoint with a lower train.lr, or with train.precision=fp32"
-                )
 
 
 def planned_steps(settings: TrainSettings, batches_per_epoch: int) -> int:
