@@ -1,4 +1,4 @@
-"""Opening a corpus of a million clips: time, memory, and clips at random.
+"""A corpus of a million clips: opening, clips at random, lengths, and all that a training reads.
 
     python benchmarks/large_corpus.py DIRECTORY [--clips 1000000]
 
@@ -17,7 +17,8 @@ from pathlib import Path
 import numpy as np
 
 from dialoom.codec import CodecSpec, Codes
-from dialoom.data import Clip, Corpus, CorpusWriter
+from dialoom.data import Clip, Corpus, CorpusWriter, DiaDataset
+from dialoom.data.index import INDEX_FILE
 from dialoom.data.preparation import CLIPS_PER_SHARD
 from dialoom.data.shard import shard_name
 
@@ -77,11 +78,20 @@ def measure(directory: Path) -> None:
     started_s = time.perf_counter()
     hours = corpus.lengths.sum() / SPEC.frames_per_second / 3600
     lengths_s = time.perf_counter() - started_s
+    lengths_mb = read_peak_mb()
+    started_s = time.perf_counter()
+    dataset = DiaDataset(corpus, split="train", max_seconds=30.0)
+    num_bytes = sum(dataset.text_lengths)
+    fingerprint = corpus.fingerprint
+    started_training_s = time.perf_counter() - started_s
+    assert num_bytes and fingerprint
     peak_mb = read_peak_mb()
     print(
         f"{len(corpus)} clips, {hours:.0f} h: opened in {opened_s:.2f} s; "
         f"{1000 * read_s / READ_AT_RANDOM:.2f} ms a clip at random; lengths in {lengths_s:.2f} s; "
-        f"peak {imported_mb:.0f} MB imported, {opened_mb:.0f} opened, {peak_mb:.0f} in the end",
+        f"split, bytes of text and fingerprint in {started_training_s:.1f} s; "
+        f"peak {imported_mb:.0f} MB imported, {opened_mb:.0f} opened, {lengths_mb:.0f} with "
+        f"lengths, {peak_mb:.0f} in the end",
         flush=True,
     )
 
@@ -99,6 +109,10 @@ def main() -> None:
         started_s = time.perf_counter()
         make(arguments.directory, arguments.clips)
         print(f"made in {time.perf_counter() - started_s:.0f} s", flush=True)
+    print(
+        f"{INDEX_FILE}: {(arguments.directory / INDEX_FILE).stat().st_size / 1e6:.1f} MB",
+        flush=True,
+    )
     for _ in range(ROUNDS):
         subprocess.run(
             [sys.executable, __file__, str(arguments.directory), "--measure"], check=True

@@ -10,6 +10,8 @@ from damaged_files import ENCODINGS, sound
 
 from dialoom.audio import Segment, read_audio, read_audio_bytes
 from dialoom.audio.ending import tells_length
+from dialoom.audio.mono import read_mono
+from dialoom.audio.mpeg import count_frames, with_length
 from dialoom.errors import AudioError
 
 NAME = Path("a.wav")
@@ -58,11 +60,61 @@ def test_what_is_longer_is_refused() -> None:
 
 def test_the_length_of_an_mp3_counts_only_where_it_is_written() -> None:
     written = sound(".mp3")
-    assert tells_length(io.BytesIO(written), "MPEG")
+    assert tells_length(io.BytesIO(written), "MP3")
     tagged = b"ID3\x04\0\0\0\0\x02\x01" + bytes(257) + written
-    assert tells_length(io.BytesIO(tagged), "MPEG")
+    assert tells_length(io.BytesIO(tagged), "MP3")
     plain = written.replace(b"Info", b"    ").replace(b"Xing", b"    ")
-    assert not tells_length(io.BytesIO(plain), "MPEG")
+    assert not tells_length(io.BytesIO(plain), "MP3")
+
+
+def _without_header(rate_hz: int, num_channels: int) -> tuple[bytes, np.ndarray]:
+    """An MP3 of varying bit rate whose loudest second comes first, and what it holds.
+
+    Its length stands in the first frame, which is taken away: as of files cut out of a stream.
+    """
+    rng = np.random.default_rng(0)
+    samples = rng.normal(0, 0.1, (2 * rate_hz, num_channels)).astype(np.float32)
+    samples[rate_hz // 4 :] *= 1e-3
+    file = io.BytesIO()
+    soundfile.write(
+        file,
+        samples,
+        rate_hz,
+        format="MP3",
+        subtype="MPEG_LAYER_III",
+        bitrate_mode="VARIABLE",
+        compression_level=0.4,
+    )
+    whole = file.getvalue()
+    file.seek(0)
+    read, _ = soundfile.read(file, dtype="float32", always_2d=True)
+    assert len(read) == len(samples)
+    second = whole.index(whole[:2], whole.index(b"LAME"))
+    return whole[second:], read.mean(axis=1)
+
+
+@pytest.mark.parametrize(("rate_hz", "num_channels"), [(48_000, 2), (22_050, 1), (8_000, 2)])
+def test_an_mp3_that_does_not_say_its_length_is_read_to_its_end(
+    rate_hz: int, num_channels: int
+) -> None:
+    """libsndfile guesses from the first frame's bit rate, and stops where the guess ends."""
+    plain, expected = _without_header(rate_hz, num_channels)
+    for data in (plain, b"ID3\x04\0\0\0\0\x02\x01" + bytes(257) + plain):
+        read = read_audio_bytes(data, name=NAME).samples
+        assert 0 <= len(read) - len(expected) < 4 * 1152
+        np.testing.assert_allclose(read[576:][: len(expected)], expected, atol=1e-4)
+    resampled = read_mono(io.BytesIO(plain), NAME, rate_hz)
+    assert resampled.num_samples == len(read)
+
+
+def test_the_frames_of_an_mp3_are_counted_past_what_is_none() -> None:
+    plain, _ = _without_header(22_050, 1)
+    count = count_frames(plain)
+    assert count == count_frames(b"\xff\xfb\xff" + bytes(50) + plain + b"TAG" + bytes(125))
+    assert count_frames(plain[:-1]) == count - 1, "the last is not whole"
+    assert count_frames(plain + bytes(7) + plain) == 2 * count
+    assert count_frames(b"") == count_frames(bytes(100)) == 0
+    assert with_length(bytes(100)) == bytes(100)
 
 
 def test_many_channels_are_refused() -> None:

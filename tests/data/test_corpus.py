@@ -174,6 +174,37 @@ def test_reads_only_the_codes_it_needs(tmp_path: Path, monkeypatch: pytest.Monke
     assert read == [0, 1, 2], "16 clips per group, the last group kept"
 
 
+def _columns(corpus: Corpus) -> tuple[list[int], list[tuple[str, str | None]], list[int], str]:
+    return corpus.lengths.tolist(), corpus.texts, corpus.indices("valid"), corpus.fingerprint
+
+
+def test_columns_are_read_from_the_index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """So that a training of a million clips does not begin with a look at each shard."""
+    clips = [_clips(20), [], _clips(20, first=20)]
+    corpus = _write(tmp_path, shards=clips)
+    (tmp_path / "index.feather").rename(tmp_path / "elsewhere")
+    of_shards = _columns(corpus)
+    (tmp_path / "elsewhere").rename(tmp_path / "index.feather")
+    monkeypatch.setattr(pq.ParquetFile, "read", None)
+    assert _columns(Corpus.open(tmp_path)) == of_shards
+    assert len(of_shards[0]) == 40 and of_shards[2]
+
+
+def test_an_index_of_other_shards_counts_for_nothing(tmp_path: Path) -> None:
+    """As one left beside shards that an earlier version wrote, or copied without them."""
+    clips = _clips(40)
+    expected = _columns(_write(tmp_path / "a", shards=[clips]))
+    other = [replace(clip, text="[S1] another text") for clip in clips]
+    _write(tmp_path / "b", shards=[other])
+    index = tmp_path / "a/index.feather"
+    whole = index.read_bytes()
+    for content in ((tmp_path / "b/index.feather").read_bytes(), whole[:-20], b"", b"ARROW1"):
+        index.write_bytes(content)
+        assert _columns(Corpus.open(tmp_path / "a")) == expected
+    CorpusWriter(tmp_path / "a", FAKE_SPEC, valid_fraction=0.3).finish(1)
+    assert index.read_bytes() == whole, "finishing again writes it anew, byte for byte"
+
+
 def test_a_large_corpus_is_opened_without_its_shards(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

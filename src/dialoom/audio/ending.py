@@ -11,6 +11,9 @@ from io import BufferedIOBase
 STREAMED_SIZE = 0x7FFF_F000
 """Sizes from here on, and 0, are written where the length was not known yet: into a pipe."""
 
+MP3 = "MP3"
+"""libsndfile's name, as soundfile tells it."""
+
 MAX_PAGE_BYTES = 65_307
 LAST_PAGE_FLAG = 4
 
@@ -33,7 +36,7 @@ def tells_length(file: BufferedIOBase, format: str) -> bool:
 
     Of an MP3 without LAME's header it is guessed from the bit rate.
     """
-    if not format.startswith("MPEG"):
+    if format != MP3:
         return True
     file.seek(0)
     head = file.read(10)

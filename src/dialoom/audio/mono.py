@@ -9,7 +9,7 @@ import soundfile
 import soxr
 from jaxtyping import Float32
 
-from dialoom.audio.read import refuse_header, refuse_unusable, unreadable
+from dialoom.audio.read import down_mix, open_sound, refuse_header, refuse_unusable, unreadable
 from dialoom.audio.waveform import Waveform
 
 BLOCK_S = 60
@@ -29,7 +29,7 @@ def read_mono(file: Path | io.BytesIO, name: Path, sample_rate_hz: int) -> Wavef
         AudioError: as `read_audio`.
     """
     try:
-        with soundfile.SoundFile(file) as opened:
+        with open_sound(file) as opened:
             refuse_header(opened, name)
             samples = np.concatenate(list(_resampled_blocks(opened, sample_rate_hz)))
     except soundfile.LibsndfileError as error:
@@ -46,6 +46,6 @@ def _resampled_blocks(
     size = BLOCK_S * own_rate_hz
     block_NM = file.read(size, dtype="float32", always_2d=True)
     while len(block_NM):
-        yield stream.resample_chunk(block_NM.mean(axis=1, dtype=np.float32))
+        yield stream.resample_chunk(down_mix(block_NM))
         block_NM = file.read(size, dtype="float32", always_2d=True)
     yield stream.resample_chunk(np.zeros(0, np.float32), last=True)

@@ -9,13 +9,15 @@ import io
 import math
 import os
 from dataclasses import dataclass
+from io import BufferedIOBase
 from pathlib import Path
 
 import numpy as np
 import soundfile
 from jaxtyping import Float32
 
-from dialoom.audio.ending import is_cut, tells_length
+from dialoom.audio.ending import MP3, is_cut, tells_length
+from dialoom.audio.mpeg import with_length
 from dialoom.audio.waveform import Waveform
 from dialoom.errors import AudioError
 
@@ -122,9 +124,17 @@ def _read(file: Path | io.BytesIO, name: Path, num_bytes: int, part: _Part) -> W
             name, reason="the file is empty (0 bytes)", remedy="copy it again or remove it"
         )
     samples_NM, sample_rate_hz = _decode(file, name, part)
-    samples = samples_NM.mean(axis=1, dtype=np.float32)
+    samples = down_mix(samples_NM)
     refuse_unusable(name, samples)
     return Waveform(samples=samples, sample_rate_hz=sample_rate_hz)
+
+
+def down_mix(samples_NM: Float32[np.ndarray, "N M"]) -> Float32[np.ndarray, " N"]:
+    """The mean of all M channels; of one, itself."""
+    if samples_NM.shape[1] == 1:
+        return samples_NM[:, 0]
+    mean: Float32[np.ndarray, " N"] = samples_NM.mean(axis=1, dtype=np.float32)
+    return mean
 
 
 def write_audio(path: str | Path, waveform: Waveform) -> None:
@@ -199,7 +209,7 @@ def _decode(
 ) -> tuple[Float32[np.ndarray, "N M"], int]:
     """The samples of all M channels, and their rate."""
     try:
-        with soundfile.SoundFile(source) as file:
+        with open_sound(source) as file:
             refuse_header(file, name)
             samples_NM = _read_part(file, name, part)
             num_decoded, rate_hz, format = file.tell(), int(file.samplerate), file.format
@@ -209,6 +219,28 @@ def _decode(
     if part.segment.end_s is None:
         _refuse_cut(source, name, format, (num_decoded, num_told, rate_hz))
     return samples_NM, rate_hz
+
+
+def open_sound(source: Path | io.BytesIO) -> soundfile.SoundFile:
+    """As libsndfile opens it, but an MP3 that does not say its length gets it from its frames.
+
+    Raises:
+        LibsndfileError: it is no audio.
+    """
+    file = soundfile.SoundFile(source)
+    if file.format != MP3:
+        return file
+    with _raw(source) as raw:
+        if tells_length(raw, file.format):
+            return file
+        raw.seek(0)
+        whole = with_length(raw.read())
+    file.close()
+    return soundfile.SoundFile(io.BytesIO(whole))
+
+
+def _raw(source: Path | io.BytesIO) -> BufferedIOBase:
+    return source.open("rb") if isinstance(source, Path) else io.BytesIO(source.getvalue())
 
 
 def unreadable(name: Path, error: soundfile.LibsndfileError) -> AudioFileError:
@@ -284,7 +316,7 @@ def _refuse_cut(
     """Refuses a recording without its end. Counts: samples decoded, samples told, rate."""
     num_decoded, num_told, rate_hz = counts
     lacks_samples = num_told - num_decoded > CUT_TOLERANCE_S * rate_hz
-    with source.open("rb") if isinstance(source, Path) else io.BytesIO(source.getvalue()) as file:
+    with _raw(source) as file:
         if is_cut(file, format) or (lacks_samples and tells_length(file, format)):
             raise AudioFileError(
                 name,
@@ -297,11 +329,11 @@ def refuse_unusable(path: Path, samples: Float32[np.ndarray, " N"]) -> None:
     """Raises AudioFileError for no samples, such as are not finite, and silence."""
     if samples.size == 0:
         raise AudioFileError(path, reason="holds no samples", remedy="record it again or remove it")
-    if not np.isfinite(samples).all():
+    peak = float(max(samples.max(), -samples.min()))
+    if not math.isfinite(peak):
         raise AudioFileError(
             path, reason="holds samples that are not finite (NaN or Inf)", remedy="export it again"
         )
-    peak = float(np.abs(samples).max())
     if peak < SILENCE_PEAK:
         raise AudioFileError(
             path,

@@ -17,10 +17,10 @@ def trim_edges(waveform: Waveform, max_silence_s: float) -> Waveform:
     """
     size = max(1, round(FRAME_S * waveform.sample_rate_hz))
     samples = waveform.samples
-    power = np.square(np.pad(samples, (0, -len(samples) % size)).reshape(-1, size)).mean(axis=1)
-    if not power.size:
+    if not samples.size:
         return waveform
-    loud = np.flatnonzero(power >= np.percentile(power, 95) * 10 ** (-SILENCE_BELOW_LOUD_DB / 10))
+    energy = np.add.reduceat(np.square(samples), range(0, len(samples), size))
+    loud = np.flatnonzero(energy >= np.percentile(energy, 95) * 10 ** (-SILENCE_BELOW_LOUD_DB / 10))
     kept = round(max_silence_s * waveform.sample_rate_hz)
     start = max(0, int(loud[0]) * size - kept)
     end = min(len(samples), (int(loud[-1]) + 1) * size + kept)

@@ -2,6 +2,7 @@
 
     corpus.json          what it holds and which codec made it; written last, so it means "finished"
     data-00000.parquet   … shards, columns as in data/shard.py
+    index.feather        the small columns once more, all together: data/index.py
     rejected.jsonl       the entries of the source that did not become clips
 
 data/writer.py makes it; here it is read.
@@ -21,6 +22,7 @@ from typing import Literal
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from jaxtyping import Int32
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -28,6 +30,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from dialoom.audio import RESAMPLER
 from dialoom.codec.base import CodecSpec, Codes
 from dialoom.data.clip import Clip
+from dialoom.data.index import read_index
 from dialoom.data.remote import is_remote, local_copy
 from dialoom.data.shard import (
     begun_paths,
@@ -161,7 +164,7 @@ class Corpus:
             codes=Codes(flat.reshape(-1, self.info.codec.num_codebooks)),
         )
 
-    @property
+    @cached_property
     def lengths(self) -> Int32[np.ndarray, " num_clips"]:
         """Frames of every clip; reads no codes."""
         lengths: Int32[np.ndarray, " num_clips"] = self._column("num_frames").to_numpy()
@@ -186,19 +189,27 @@ class Corpus:
 
     def indices(self, split: Split) -> list[int]:
         """Where the clips of a split are."""
-        return [i for i, name in enumerate(self._column("split").to_pylist()) if name == split]
+        is_in = pc.equal(self._column("split"), split).to_numpy()
+        places: list[int] = np.flatnonzero(is_in).tolist()
+        return places
 
     def _column(self, name: str) -> pa.ChunkedArray:
         """One column of all shards, from now on in memory with those that are read beside it."""
         if name not in self._columns:
             together = next(names for names in _READ_TOGETHER if name in names)
-            tables = [
-                self._open_shard(shard).read(columns=list(together)).replace_schema_metadata()
-                for shard in range(len(self._shards))
-            ]
-            table = pa.concat_tables(tables).combine_chunks()
+            table = read_index(self.path, together)
+            if table is None or table.num_rows != len(self):
+                table = self._read_shards(together)
+            table = table.combine_chunks()
             self._columns |= {column: table[column] for column in together}
         return self._columns[name]
+
+    def _read_shards(self, columns: Sequence[str]) -> pa.Table:
+        """Slow: a million clips lie in 62,500 groups."""
+        files = (self._open_shard(shard) for shard in range(len(self._shards)))
+        return pa.concat_tables(
+            [file.read(columns=list(columns)).replace_schema_metadata() for file in files]
+        )
 
     def _read_group(self, shard: int, row: int) -> tuple[pa.Table, int]:
         """The rows that are stored with one of a shard, and its place among them."""

@@ -73,7 +73,7 @@ class DiaDataset:
             fits &= np.array(sizes) <= max_text_bytes
         self._indices = [i for i in candidates if fits[i]]
         self.num_left_out = len(candidates) - len(self._indices)
-        self.lengths = [int(corpus.lengths[i]) for i in self._indices]
+        self.lengths = corpus.lengths[self._indices].tolist()
         if not self._indices and not may_be_empty:
             raise DataError(
                 f"corpus {corpus.path}: of {len(candidates)} clips of split {split!r} none is "

@@ -17,6 +17,7 @@ from typing import Any
 from filelock import FileLock
 
 from dialoom.data.atomic import atomic_path
+from dialoom.data.index import INDEX_FILE
 from dialoom.data.shard import SHARD_PATTERN
 from dialoom.errors import DataError
 
@@ -24,7 +25,7 @@ CACHE_VARIABLE = "DIALOOM_CACHE"
 """Names the directory of the copies; without it that is ~/.cache/dialoom."""
 
 _KEYS_FILE = "copied.json"
-_OTHER_FILES = ("rejected.jsonl", "corpus.json")
+_OTHER_FILES = ("rejected.jsonl", INDEX_FILE, "corpus.json")
 
 
 def is_remote(path: str | Path) -> bool:

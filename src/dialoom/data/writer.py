@@ -23,6 +23,7 @@ from dialoom.data.corpus import (
     refuse_other_codec,
     split_of,
 )
+from dialoom.data.index import INDEX_COLUMNS, write_index
 from dialoom.data.processing import UNPROCESSED, Processing
 from dialoom.data.shard import (
     ShardInfo,
@@ -163,7 +164,7 @@ class CorpusWriter:
         begun_path(path).unlink(missing_ok=True)
 
     def finish(self, num_shards: int) -> CorpusInfo:
-        """Removes shards from `num_shards` on, writes rejected.jsonl and corpus.json.
+        """Removes shards from `num_shards` on, writes rejected.jsonl, the index and corpus.json.
 
         Nothing else that earlier runs left remains, as if one run had made it.
 
@@ -177,13 +178,17 @@ class CorpusWriter:
         with atomic_path(self._path / REJECTED_FILE) as temporary:
             lines = [json.dumps(asdict(item), ensure_ascii=False) for item in rejections]
             temporary.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
-        info = self._summarise(num_shards, num_rejected=len(rejections))
+        shards = shard_paths(self._path)
+        assert [shard.name for shard in shards] == [shard_name(i) for i in range(num_shards)]
+        table = read_columns(shards, [*INDEX_COLUMNS, "speaker"])
+        info = self._summarise(table, num_rejected=len(rejections))
         if info.num_clips == 0:
             first = f"; the first: {rejections[0]}" if rejections else ""
             raise DataError(
                 f"corpus {self._path}: none of {len(rejections)} entries can be used{first}; "
                 f"see {REJECTED_FILE} for all"
             )
+        write_index(self._path, table.select(list(INDEX_COLUMNS)))
         with atomic_path(self._path / INFO_FILE) as temporary:
             temporary.write_text(info.model_dump_json(indent=2) + "\n", encoding="utf-8")
         return info
@@ -209,10 +214,8 @@ class CorpusWriter:
         splits = [split_of(clip.id, self._valid_fraction) for clip in clips]
         write_shard(path, clips, splits, info)
 
-    def _summarise(self, num_shards: int, *, num_rejected: int) -> CorpusInfo:
+    def _summarise(self, table: pa.Table, *, num_rejected: int) -> CorpusInfo:
         shards = shard_paths(self._path)
-        assert [shard.name for shard in shards] == [shard_name(i) for i in range(num_shards)]
-        table = read_columns(shards, ["split", "num_frames", "language", "speaker"])
         num_valid = table["split"].to_pylist().count("valid")
         num_frames = sum(table["num_frames"].to_pylist())
         return CorpusInfo(
@@ -220,7 +223,7 @@ class CorpusWriter:
             source=self._source,
             **self._processing.record(),
             valid_fraction=self._valid_fraction,
-            num_shards=num_shards,
+            num_shards=len(shards),
             clips_per_shard=tuple(pq.read_metadata(shard).num_rows for shard in shards),
             num_clips=table.num_rows,
             num_train=table.num_rows - num_valid,
