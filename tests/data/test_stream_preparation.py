@@ -31,7 +31,7 @@ FEATURES = {
 
 @pytest.fixture(autouse=True)
 def offline(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
-    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     if "datasets" not in sys.modules:
         os.environ["HF_DATASETS_CACHE"] = str(tmp_path_factory.mktemp("cache"))
     monkeypatch.setattr("dialoom.data.preparation.CLIPS_PER_SHARD", 8)

@@ -11,9 +11,6 @@ from io import BufferedIOBase
 STREAMED_SIZE = 0x7FFF_F000
 """Sizes from here on, and 0, are written where the length was not known yet: into a pipe."""
 
-MP3 = "MP3"
-"""libsndfile's name, as soundfile tells it."""
-
 MAX_PAGE_BYTES = 65_307
 LAST_PAGE_FLAG = 4
 
@@ -29,23 +26,6 @@ def is_cut(file: BufferedIOBase, format: str) -> bool:
     if format in ("WAV", "WAVEX"):
         return _is_wav_cut(file)
     return format == "OGG" and _is_ogg_cut(file)
-
-
-def tells_length(file: BufferedIOBase, format: str) -> bool:
-    """Whether the number of samples that libsndfile names is written in the file.
-
-    Of an MP3 without LAME's header it is guessed from the bit rate.
-    """
-    if format != MP3:
-        return True
-    file.seek(0)
-    head = file.read(10)
-    if head[:3] == b"ID3" and len(head) == 10:
-        size = sum(byte << shift for byte, shift in zip(head[6:], (21, 14, 7, 0), strict=True))
-        file.seek(10 + size)
-        head = b""
-    head += file.read(200)
-    return b"Xing" in head or b"Info" in head
 
 
 def _is_wav_cut(file: BufferedIOBase) -> bool:

@@ -75,7 +75,8 @@ def _block_power(
     step = _step(rate_hz)
     count = len(samples) // step
     spectra = np.fft.rfft(samples[: count * step].reshape(count, step))
-    power = np.square(spectra.view(np.float32)) @ _energy_response(rate_hz)
+    parts = spectra.view(np.float32)
+    power = np.square(parts, out=parts) @ _energy_response(rate_hz)
     sums = np.concatenate([[0.0], np.cumsum(power, dtype=np.float64)])
     blocks: Float64[np.ndarray, " blocks"] = sums[STEPS_PER_BLOCK:] - sums[:-STEPS_PER_BLOCK]
     return blocks / STEPS_PER_BLOCK

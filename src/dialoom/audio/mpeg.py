@@ -48,13 +48,20 @@ def _read_frame(data: bytes, position: int) -> _Frame | None:
     return _Frame(is_mpeg_1, rate_hz, is_mono, num_bytes + padding)
 
 
-def skip_id3(data: bytes) -> int:
+def _skip_id3(data: bytes) -> int:
     """Where the sound may begin: after the tags that lead the file."""
     position = 0
     while data[position : position + 3] == b"ID3" and len(data) >= position + 10:
         sizes = zip(data[position + 6 : position + 10], (21, 14, 7, 0), strict=True)
         position += 10 + sum(byte << shift for byte, shift in sizes)
     return position
+
+
+def tells_length(data: bytes) -> bool:
+    """Whether Xing's header, as LAME writes it, is in the first frame."""
+    start = _skip_id3(data)
+    head = data[start : start + 200]
+    return b"Xing" in head or b"Info" in head
 
 
 def _find_first(data: bytes, position: int) -> int:
@@ -68,7 +75,7 @@ def _find_first(data: bytes, position: int) -> int:
 
 def count_frames(data: bytes) -> int:
     """Whole frames of layer III; what lies between them counts for nothing."""
-    count, position = 0, _find_first(data, skip_id3(data))
+    count, position = 0, _find_first(data, _skip_id3(data))
     while position < len(data):
         frame = _read_frame(data, position)
         if frame is None:
@@ -84,7 +91,7 @@ def with_length(data: bytes) -> bytes:
 
     What is no sound of layer III comes back as it is.
     """
-    start = _find_first(data, skip_id3(data))
+    start = _find_first(data, _skip_id3(data))
     frame = _read_frame(data, start)
     if frame is None:
         return data

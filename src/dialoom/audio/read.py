@@ -16,8 +16,8 @@ import numpy as np
 import soundfile
 from jaxtyping import Float32
 
-from dialoom.audio.ending import MP3, is_cut, tells_length
-from dialoom.audio.mpeg import with_length
+from dialoom.audio.ending import is_cut
+from dialoom.audio.mpeg import tells_length, with_length
 from dialoom.audio.waveform import Waveform
 from dialoom.errors import AudioError
 
@@ -228,15 +228,14 @@ def open_sound(source: Path | io.BytesIO) -> soundfile.SoundFile:
         LibsndfileError: it is no audio.
     """
     file = soundfile.SoundFile(source)
-    if file.format != MP3:
+    if file.format != "MP3":
         return file
     with _raw(source) as raw:
-        if tells_length(raw, file.format):
-            return file
-        raw.seek(0)
-        whole = with_length(raw.read())
+        data = raw.read()
+    if tells_length(data):
+        return file
     file.close()
-    return soundfile.SoundFile(io.BytesIO(whole))
+    return soundfile.SoundFile(io.BytesIO(with_length(data)))
 
 
 def _raw(source: Path | io.BytesIO) -> BufferedIOBase:
@@ -317,7 +316,7 @@ def _refuse_cut(
     num_decoded, num_told, rate_hz = counts
     lacks_samples = num_told - num_decoded > CUT_TOLERANCE_S * rate_hz
     with _raw(source) as file:
-        if is_cut(file, format) or (lacks_samples and tells_length(file, format)):
+        if lacks_samples or is_cut(file, format):
             raise AudioFileError(
                 name,
                 reason=f"breaks off: its end is missing after {num_decoded / rate_hz:.2f} s",
