@@ -70,7 +70,9 @@ def random_settings(draw: random.Random) -> dict[str, float | int | None]:
         "seed": draw.choice([0, 1, draw.randrange(2**62)]),
     }
     if draw.random() < 0.25:
-        settings[draw.choice(list(settings))] = draw.choice([-1, NAN, INFINITY, 0, 2**70, -0.5])
+        name = draw.choice(list(settings))
+        bad = [-1, 0, 2**70] if name in ("top_k", "seed") else [-1, NAN, INFINITY, 0, 2**70, -0.5]
+        settings[name] = draw.choice(bad)
         if settings["max_seconds"] in (2**70, INFINITY):
             settings["max_seconds"] = 0.5
     return settings

@@ -103,7 +103,7 @@ def _speak_short(
         )
     take = speak_guarded(
         synthesizer,
-        add_ending_tag(text) if script.options.end_tag else text,
+        text,
         script.settings or (voice and voice.settings) or SamplingSettings(),
         Guard(script.options.retries, script.options.limits.bytes_per_second),
         prompt=voice,
