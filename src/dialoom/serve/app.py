@@ -73,8 +73,7 @@ def create_app(synthesizers: Mapping[str, Synthesizer], settings: ServeSettings)
     app.include_router(_speech_routes(desk), dependencies=needs_token)
     app.include_router(_voice_routes(desk), dependencies=needs_token)
     app.include_router(_state_routes(desk), dependencies=needs_token)
-    if settings.run_dir is not None:
-        app.include_router(_run_routes(RunData(settings.run_dir)), dependencies=needs_token)
+    app.include_router(_run_routes(settings.run_dir), dependencies=needs_token)
     app.add_middleware(SafeHeaders)
     app.add_middleware(AnswerCounter, measures=measures)
     return app
@@ -171,8 +170,16 @@ def _state_routes(desk: SpeechDesk) -> APIRouter:
     return router
 
 
-def _run_routes(run: RunData) -> APIRouter:
+def _run_routes(run_dir: Path | None) -> APIRouter:
     router = APIRouter(include_in_schema=False)
+    if run_dir is None:
+
+        @router.get("/run/summary")
+        async def no_run() -> None:
+            raise ApiError(HTTPStatus.NOT_FOUND, "no run is shown: start the server with --run RUN")
+
+        return router
+    run = RunData(run_dir)
 
     @router.get("/run/summary")
     def summary() -> dict[str, Any]:

@@ -67,7 +67,7 @@ function svg(name, attributes, ...children) {
 function chart(run, key, title) {
   const points = [...run.train, ...run.valid].filter((point) => point[key] !== null);
   const last = points.at(-1);
-  const label = last ? `${title}: now ${points[run.train.length - 1]?.[key]?.toFixed(3) ?? "unknown"}` : `${title}: no figures yet`;
+  const label = last ? `${title}: now ${run.train.at(-1)?.[key]?.toFixed(3) ?? "unknown"}` : `${title}: no figures yet`;
   const picture = svg("svg", { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, role: "img", "aria-label": label });
   if (!last) return picture;
   const steps = points.map((point) => point.step);
