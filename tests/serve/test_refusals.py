@@ -20,7 +20,7 @@ from dialoom.generate.voice import encode_prompt
 from dialoom.serve import ServeSettings, create_app
 
 TOKEN = "a-token-of-some-length"
-LIMITS = {"max_text_chars": 100, "max_body_bytes": 200_000, "body_timeout_s": 0.5}
+LIMITS = {"max_text_chars": 100, "max_body_bytes": 400_000, "body_timeout_s": 0.5}
 WISH = {"model": "one", "input": "Hi.", "response_format": "pcm", **QUICK}
 
 
@@ -115,12 +115,12 @@ def test_forms_of_other_sites_are_not_read(client: httpx2.Client) -> None:
 
 @pytest.mark.parametrize("is_told", [True, False])
 def test_a_huge_body_is_refused(client: httpx2.Client, is_told: bool) -> None:
-    block = b"x" * 50_000
+    block = b"x" * 100_000
     content = block * 5 if is_told else iter([block] * 5)
     headers = {"Content-Type": "application/json"}
     answer = client.post("/v1/audio/speech", content=content, headers=headers)
     assert answer.status_code == 413
-    assert "larger than 200000 bytes" in answer.text
+    assert "larger than 400000 bytes" in answer.text
 
 
 def test_a_body_that_does_not_arrive_is_given_up(client: httpx2.Client) -> None:
@@ -196,7 +196,8 @@ def test_a_bomb_of_audio_is_not_unpacked(
     began = time.process_time()
     answer = upload(client, bomb if tells_length else without_length(bomb))
     assert answer.status_code == 422
-    assert "at most 30.0 s are read" in answer.text
+    refusal = "at most 30.0 s are read" if tells_length else "does not say how long it is"
+    assert refusal in answer.text
     assert time.process_time() - began < 0.5  # of 3 h; the server is in this process
 
 

@@ -66,7 +66,8 @@ def test_every_format_holds_what_the_model_says(
     elif format == "wav" and stream:
         heard, heard_hz = np.frombuffer(data[44:], "<i2") / 32768, rate_hz
     else:
-        heard, heard_hz = soundfile.read(io.BytesIO(data))
+        with soundfile.SoundFile(io.BytesIO(data)) as file:
+            heard, heard_hz = file.read(100_000), file.samplerate
     assert heard.size / heard_hz == pytest.approx(wanted.size / rate_hz, abs=0.04)
     if format in ("wav", "flac"):
         np.testing.assert_allclose(heard, np.clip(wanted, -1, 1), atol=1e-3)

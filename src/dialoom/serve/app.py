@@ -12,7 +12,7 @@ from fastapi.responses import FileResponse, PlainTextResponse, Response
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from dialoom.generate import Synthesizer
-from dialoom.serve.body import SpeechBody, field_of, file_of, read_form
+from dialoom.serve.body import SpeechBody, read_clip_form
 from dialoom.serve.engine import EngineClosed, SpeakTimeout
 from dialoom.serve.errors import ApiError, answer, install_error_handlers
 from dialoom.serve.guards import SafeHeaders, TokenCheck
@@ -136,13 +136,12 @@ def _voice_routes(desk: SpeechDesk) -> APIRouter:
     @router.post("/v1/voices", status_code=HTTPStatus.CREATED)
     async def add_voice(request: Request) -> dict[str, Any]:
         """A form: `file` (5 to 10 s of speech), `text` (what is said in it), `name`, `model`."""
-        form = await read_form(request, desk.settings)
-        label = check_label(field_of(form, "name"))
-        speaker = desk.find_speaker(field_of(form, "model") or next(iter(desk.speakers)))
-        data, text = await file_of(form, "file"), field_of(form, "text")
+        form = await read_clip_form(request, desk.settings)
+        label = check_label(form.name)
+        speaker = desk.find_speaker(form.model or next(iter(desk.speakers)))
         max_seconds = desk.settings.max_voice_s
         voice = await desk.in_thread(
-            lambda: speaker.encode_voice(read_clip(data, text, max_seconds=max_seconds))
+            lambda: speaker.encode_voice(read_clip(form.file, form.text, max_seconds=max_seconds))
         )
         return _voice(desk.voices.keep(label, voice))
 

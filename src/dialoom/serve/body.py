@@ -3,12 +3,13 @@
 import asyncio
 import time
 from collections.abc import AsyncGenerator
+from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Annotated, Literal
 
 from fastapi import Request
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
-from starlette.datastructures import FormData, UploadFile
+from starlette.datastructures import UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import ClientDisconnect
 
@@ -100,38 +101,54 @@ async def read_speech_body(request: Request, settings: ServeSettings) -> SpeechB
     return body
 
 
-async def read_form(request: Request, settings: ServeSettings) -> FormData:
-    """Reads a form with one file.
+@dataclass(frozen=True)
+class ClipForm:
+    """The form of `POST /v1/voices`.
+
+    Attributes:
+        file: an audio file's bytes. Its name on the client's disk is of no interest.
+        text: what is said in it.
+        name: for people.
+        model: whose codec is to read it; empty for the first.
+    """
+
+    file: bytes
+    text: str
+    name: str
+    model: str
+
+
+async def read_clip_form(request: Request, settings: ServeSettings) -> ClipForm:
+    """Reads the form.
 
     Raises:
-        ApiError: 400 no such form; 408 too slow; 413 too large.
+        ApiError: 400 no such form; 408 too slow; 413 too large; 422 without file.
     """
     _refuse_other_type(request, FORM)
-    chunks = _limited(request, settings)
-    parser = MultiPartParser(request.headers, chunks, max_files=1, max_fields=8)
+    raw = b"".join([chunk async for chunk in _limited(request, settings)])
+
+    async def chunks() -> AsyncGenerator[bytes, None]:
+        yield raw
+
+    parser = MultiPartParser(request.headers, chunks(), max_files=1, max_fields=8)
     try:
-        return await parser.parse()
+        form = await parser.parse()
     except (MultiPartException, KeyError) as error:
         reason = getattr(error, "message", "it has no boundary")
         raise ApiError(HTTPStatus.BAD_REQUEST, f"the form cannot be read: {reason}") from None
-
-
-def field_of(form: FormData, name: str) -> str:
-    """A text field, empty if it is missing."""
-    value = form.get(name)
-    return value if isinstance(value, str) else ""
-
-
-async def file_of(form: FormData, name: str) -> bytes:
-    """A file of the form.
-
-    Raises:
-        ApiError: 422, it is missing.
-    """
-    value = form.get(name)
-    if not isinstance(value, UploadFile):
-        raise ApiError(HTTPStatus.UNPROCESSABLE_ENTITY, f"{name}: send an audio file", name)
-    return await value.read()
+    try:
+        file = form.get("file")
+        if not isinstance(file, UploadFile):
+            raise ApiError(HTTPStatus.UNPROCESSABLE_ENTITY, "file: send an audio file", "file")
+        fields = {key: value for key, value in form.items() if isinstance(value, str)}
+        return ClipForm(
+            await file.read(),
+            fields.get("text", ""),
+            fields.get("name", ""),
+            fields.get("model", ""),
+        )
+    finally:
+        await form.close()
 
 
 def _refuse_other_type(request: Request, wanted: str) -> None:
