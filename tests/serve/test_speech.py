@@ -167,4 +167,4 @@ def test_metrics_count_answers_by_route(url: str) -> None:
     assert 'dialoom_answers_total{path="unknown",status="404"}' in metrics
     assert 'dialoom_answers_total{path="/v1/audio/speech",status="200"}' in metrics
     assert "x" * 20 not in metrics
-    assert httpx2.get(f"{url}/health").json() == {"status": "ok"}
+    assert httpx2.get(f"{url}/health").json() == {"status": "ok", "needs_token": False}

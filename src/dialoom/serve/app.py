@@ -68,12 +68,12 @@ def create_app(synthesizers: Mapping[str, Synthesizer], settings: ServeSettings)
     install_error_handlers(app)
     for error in (EngineClosed, SpeakTimeout):
         app.add_exception_handler(error, _answer_unavailable)
-    app.include_router(_page_routes())
-    needs_token = [Depends(TokenCheck(settings.token))]
-    app.include_router(_speech_routes(desk), dependencies=needs_token)
-    app.include_router(_voice_routes(desk), dependencies=needs_token)
-    app.include_router(_state_routes(desk), dependencies=needs_token)
-    app.include_router(_run_routes(settings.run_dir), dependencies=needs_token)
+    app.include_router(_page_routes(needs_token=settings.token is not None))
+    checked = [Depends(TokenCheck(settings.token))]
+    app.include_router(_speech_routes(desk), dependencies=checked)
+    app.include_router(_voice_routes(desk), dependencies=checked)
+    app.include_router(_state_routes(desk), dependencies=checked)
+    app.include_router(_run_routes(settings.run_dir), dependencies=checked)
     app.add_middleware(SafeHeaders)
     app.add_middleware(AnswerCounter, measures=measures)
     return app
@@ -83,15 +83,15 @@ async def _answer_unavailable(_: Request, error: Exception) -> Response:
     return answer(ApiError(HTTPStatus.SERVICE_UNAVAILABLE, str(error)))
 
 
-def _page_routes() -> APIRouter:
+def _page_routes(*, needs_token: bool) -> APIRouter:
     """The pages and /health, which need no token."""
     router = APIRouter(include_in_schema=False)
     for path, name in PAGE_FILES.items():
         router.add_api_route(path, _page(PAGES / name), methods=["GET"])
 
     @router.get("/health")
-    async def health() -> dict[str, str]:
-        return {"status": "ok"}
+    async def health() -> dict[str, str | bool]:
+        return {"status": "ok", "needs_token": needs_token}
 
     return router
 

@@ -3,6 +3,7 @@
 from http import HTTPStatus
 
 from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
@@ -40,6 +41,7 @@ def install_error_handlers(app: FastAPI) -> None:
     app.add_exception_handler(ApiError, _answer_api_error)
     app.add_exception_handler(UserError, _answer_user_error)
     app.add_exception_handler(HTTPException, _answer_http_error)
+    app.add_exception_handler(RequestValidationError, _answer_validation_error)
 
 
 def answer(error: ApiError) -> JSONResponse:
@@ -58,6 +60,14 @@ async def _answer_api_error(_: Request, error: Exception) -> JSONResponse:
 
 async def _answer_user_error(_: Request, error: Exception) -> JSONResponse:
     return answer(ApiError(HTTPStatus.UNPROCESSABLE_ENTITY, " ".join(str(error).split())))
+
+
+async def _answer_validation_error(_: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, RequestValidationError)
+    first = error.errors()[0]
+    field = ".".join(map(str, first["loc"]))
+    message = f"{field}: {first['msg']}"
+    return answer(ApiError(HTTPStatus.UNPROCESSABLE_ENTITY, message, field))
 
 
 async def _answer_http_error(_: Request, error: Exception) -> JSONResponse:

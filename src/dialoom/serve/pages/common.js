@@ -29,7 +29,15 @@ async function reason(answer) {
   }
 }
 
-export function askForToken(then) {
+/** Begins, after the token is given if the server wants one. */
+export async function begin(then) {
+  askForToken(then);
+  const health = await (await fetch("/health")).json();
+  if (health.needs_token && !sessionStorage.getItem(TOKEN)) element("key").hidden = false;
+  else then();
+}
+
+function askForToken(then) {
   element("key-form").addEventListener("submit", (event) => {
     event.preventDefault();
     sessionStorage.setItem(TOKEN, element("token").value);

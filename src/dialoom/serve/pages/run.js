@@ -1,10 +1,10 @@
 // The page of a run in progress.
 
-import { askForToken, element, make, request } from "/common.js";
+import { begin, element, make, request } from "/common.js";
 
 const POLL_MS = 5000;
 const QUIET_S = 120; // after which a run may have ended
-const WIDTH = 880;
+const LEAST_WIDTH = 320;
 const HEIGHT = 260;
 const EDGE = { left: 52, right: 12, top: 12, bottom: 28 };
 
@@ -68,15 +68,16 @@ function chart(run, key, title) {
   const points = [...run.train, ...run.valid].filter((point) => point[key] !== null);
   const last = points.at(-1);
   const label = last ? `${title}: now ${run.train.at(-1)?.[key]?.toFixed(3) ?? "unknown"}` : `${title}: no figures yet`;
-  const picture = svg("svg", { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, role: "img", "aria-label": label });
+  const width = Math.max(LEAST_WIDTH, element("loss").clientWidth);
+  const picture = svg("svg", { viewBox: `0 0 ${width} ${HEIGHT}`, role: "img", "aria-label": label });
   if (!last) return picture;
   const steps = points.map((point) => point.step);
   const values = points.map((point) => point[key]);
-  const across = scale(Math.min(...steps), Math.max(...steps), EDGE.left, WIDTH - EDGE.right);
+  const across = scale(Math.min(...steps), Math.max(...steps), EDGE.left, width - EDGE.right);
   const down = scale(Math.min(0, ...values), Math.max(...values) * 1.05, HEIGHT - EDGE.bottom, EDGE.top);
   for (const value of ticks(down.low, down.high)) {
     picture.append(
-      svg("line", { class: "grid", x1: EDGE.left, x2: WIDTH - EDGE.right, y1: down(value), y2: down(value) }),
+      svg("line", { class: "grid", x1: EDGE.left, x2: width - EDGE.right, y1: down(value), y2: down(value) }),
       svg("text", { x: EDGE.left - 8, y: down(value) + 4, "text-anchor": "end" }, `${value}`),
     );
   }
@@ -152,6 +153,8 @@ function sampleItem(sample) {
   return item;
 }
 
-askForToken(refresh);
-refresh();
-setInterval(refresh, POLL_MS);
+let polling = null;
+begin(() => {
+  polling ??= setInterval(refresh, POLL_MS);
+  refresh();
+});

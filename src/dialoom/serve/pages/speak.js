@@ -1,6 +1,6 @@
 // The page to try voices on.
 
-import { askForToken, element, make, request } from "/common.js";
+import { begin, element, make, request } from "/common.js";
 import { PcmReader, Player, RATE, Spectrogram, wavBlob } from "/sound.js";
 
 let running = null;
@@ -175,6 +175,5 @@ element("voice").addEventListener("change", showRemovable);
 element("text").addEventListener("keydown", (event) => {
   if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) element("say").requestSubmit();
 });
-askForToken(load);
 new Spectrogram(element("live"));
-load();
+begin(load);
