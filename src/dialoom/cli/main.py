@@ -17,6 +17,7 @@ from dialoom.cli.evaluate import evaluate_command
 from dialoom.cli.plan import plan_command
 from dialoom.cli.prepare import prepare_command
 from dialoom.cli.report import report_command
+from dialoom.cli.serve import serve_command
 from dialoom.cli.speak import speak_command
 from dialoom.cli.train import train_command
 from dialoom.cli.voice import voice_app
@@ -44,6 +45,7 @@ app.add_typer(voice_app, name="voice")
 app.command("convert")(convert_command)
 app.command("evaluate")(evaluate_command)
 app.command("report")(report_command)
+app.command("serve")(serve_command)
 
 
 def main() -> None:

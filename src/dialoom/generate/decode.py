@@ -132,6 +132,10 @@ class Decoding:
         assert self.is_done, "not all rows have ended"
         return [self._finished[index] for index in sorted(self._finished)]
 
+    def finished(self, index: int) -> Generated | None:
+        """What came of a request; None while it is on its way."""
+        return self._finished.get(index)
+
     @torch.inference_mode()
     def frames(self, index: int) -> Int[Tensor, "F C"]:
         """Codes of the frames that a request has come to so far, without its prompt."""

@@ -75,13 +75,13 @@ def speak_script(
         TextError: the text is empty, or names speakers that the model has no tag for.
         GenerationError, CodecError: it cannot be spoken, or nothing was said.
     """
-    _refuse_unknown_speakers(script.text, synthesizer.tags)
+    refuse_unknown_speakers(script.text, synthesizer.tags)
     if len(split_script(script.text, script.options.limits)) > 1:
         return _speak_long(synthesizer, script, on_progress)
     return _speak_short(synthesizer, script, decode=decode, on_progress=on_progress)
 
 
-def _refuse_unknown_speakers(text: str, tags: TagTable) -> None:
+def refuse_unknown_speakers(text: str, tags: TagTable) -> None:
     """A tag that the model has no byte for would be read letter by letter, by a random voice."""
     known = [tag for tag in tags.bytes_of_tags if SPEAKER_TAG.fullmatch(tag)]
     for tag in SPEAKER_TAG.findall(text):

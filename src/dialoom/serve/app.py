@@ -1,0 +1,195 @@
+"""The application: routes, and what they share."""
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from http import HTTPStatus
+from pathlib import Path
+from typing import Any
+
+from anyio import to_thread
+from fastapi import APIRouter, Depends, FastAPI, Request
+from fastapi.responses import FileResponse, PlainTextResponse, Response
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+
+from dialoom.generate import Synthesizer
+from dialoom.serve.body import SpeechBody, read_clip_form
+from dialoom.serve.engine import EngineClosed, SpeakTimeout
+from dialoom.serve.errors import ApiError, answer, install_error_handlers
+from dialoom.serve.guards import SafeHeaders, TokenCheck
+from dialoom.serve.measures import AnswerCounter, Measures
+from dialoom.serve.run_data import RunData
+from dialoom.serve.settings import ServeSettings
+from dialoom.serve.speaker import Speaker
+from dialoom.serve.speech import SpeechDesk
+from dialoom.serve.voices import OfferedVoice, Voices, check_label, read_clip
+
+PAGES = Path(__file__).parent / "pages"
+PAGE_FILES = {
+    "/": "speak.html",
+    "/run": "run.html",
+    "/style.css": "style.css",
+    "/common.js": "common.js",
+    "/speak.js": "speak.js",
+    "/sound.js": "sound.js",
+    "/run.js": "run.js",
+}
+
+
+def create_app(synthesizers: Mapping[str, Synthesizer], settings: ServeSettings) -> FastAPI:
+    """An application that speaks with the models, and closes them when it ends.
+
+    Args:
+        synthesizers: by the names that requests call them; one at least.
+        settings: limits and what else is served.
+
+    Raises:
+        CodecError: a model's codec cannot be loaded.
+    """
+    measures = Measures()
+    speakers = {
+        name: Speaker(
+            name,
+            synthesizer,
+            max_rows=settings.max_rows,
+            on_batch=measures.batches.labels(name).observe,
+        )
+        for name, synthesizer in synthesizers.items()
+    }
+    voices = Voices(settings.voices, max_uploads=settings.max_uploads)
+    desk = SpeechDesk(speakers, voices, settings, measures)
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        yield
+        for speaker in speakers.values():
+            await to_thread.run_sync(speaker.close, settings.shutdown_s)
+
+    app = FastAPI(title="dialoom", docs_url=None, redoc_url=None, lifespan=lifespan)
+    install_error_handlers(app)
+    for error in (EngineClosed, SpeakTimeout):
+        app.add_exception_handler(error, _answer_unavailable)
+    app.include_router(_page_routes(needs_token=settings.token is not None))
+    checked = [Depends(TokenCheck(settings.token))]
+    app.include_router(_speech_routes(desk), dependencies=checked)
+    app.include_router(_voice_routes(desk), dependencies=checked)
+    app.include_router(_state_routes(desk), dependencies=checked)
+    app.include_router(_run_routes(settings.run_dir), dependencies=checked)
+    app.add_middleware(SafeHeaders)
+    app.add_middleware(AnswerCounter, measures=measures)
+    return app
+
+
+async def _answer_unavailable(_: Request, error: Exception) -> Response:
+    return answer(ApiError(HTTPStatus.SERVICE_UNAVAILABLE, str(error)))
+
+
+def _page_routes(*, needs_token: bool) -> APIRouter:
+    """The pages and /health, which need no token."""
+    router = APIRouter(include_in_schema=False)
+    for path, name in PAGE_FILES.items():
+        router.add_api_route(path, _page(PAGES / name), methods=["GET"])
+
+    @router.get("/health")
+    async def health() -> dict[str, str | bool]:
+        return {"status": "ok", "needs_token": needs_token}
+
+    return router
+
+
+def _page(path: Path) -> Any:
+    async def page() -> FileResponse:
+        return FileResponse(path, headers={"Cache-Control": "no-cache"})
+
+    return page
+
+
+def _speech_routes(desk: SpeechDesk) -> APIRouter:
+    router = APIRouter()
+    schema = {"content": {"application/json": {"schema": SpeechBody.model_json_schema()}}}
+
+    @router.post("/v1/audio/speech", openapi_extra={"requestBody": {"required": True, **schema}})
+    async def speech(request: Request) -> Response:
+        return await desk.answer(request)
+
+    @router.get("/v1/models")
+    async def models() -> dict[str, Any]:
+        return {"object": "list", "data": [_model(name) for name in desk.speakers]}
+
+    @router.get("/v1/models/{name:path}")
+    async def model(name: str) -> dict[str, Any]:
+        return _model(desk.find_speaker(name).name)
+
+    return router
+
+
+def _model(name: str) -> dict[str, Any]:
+    return {"id": name, "object": "model", "created": 0, "owned_by": "dialoom"}
+
+
+def _voice_routes(desk: SpeechDesk) -> APIRouter:
+    router = APIRouter()
+
+    @router.get("/v1/voices")
+    def voices() -> dict[str, Any]:
+        return {"object": "list", "data": [_voice(voice) for voice in desk.voices.offered()]}
+
+    @router.post("/v1/voices", status_code=HTTPStatus.CREATED)
+    async def add_voice(request: Request) -> dict[str, Any]:
+        """A form: `file` (5 to 10 s of speech), `text` (what is said in it), `name`, `model`."""
+        form = await read_clip_form(request, desk.settings)
+        label = check_label(form.name)
+        speaker = desk.find_speaker(form.model or next(iter(desk.speakers)))
+        max_seconds = desk.settings.max_voice_s
+        voice = await desk.in_thread(
+            lambda: speaker.encode_voice(read_clip(form.file, form.text, max_seconds=max_seconds))
+        )
+        return _voice(desk.voices.keep(label, voice))
+
+    @router.delete("/v1/voices/{id}")
+    def remove_voice(id: str) -> dict[str, Any]:
+        desk.voices.remove(id)
+        return {"id": id, "object": "voice", "deleted": True}
+
+    return router
+
+
+def _voice(voice: OfferedVoice) -> dict[str, Any]:
+    return {"id": voice.id, "object": "voice", "name": voice.name, "uploaded": voice.is_uploaded}
+
+
+def _state_routes(desk: SpeechDesk) -> APIRouter:
+    router = APIRouter(include_in_schema=False)
+
+    @router.get("/metrics")
+    def metrics() -> PlainTextResponse:
+        return PlainTextResponse(
+            generate_latest(desk.measures.registry), media_type=CONTENT_TYPE_LATEST
+        )
+
+    return router
+
+
+def _run_routes(run_dir: Path | None) -> APIRouter:
+    router = APIRouter(include_in_schema=False)
+    if run_dir is None:
+
+        @router.get("/run/summary")
+        async def no_run() -> None:
+            raise ApiError(HTTPStatus.NOT_FOUND, "no run is shown: start the server with --run RUN")
+
+        return router
+    run = RunData(run_dir)
+
+    @router.get("/run/summary")
+    def summary() -> dict[str, Any]:
+        return run.summary()
+
+    @router.get("/run/samples/{index}/sound")
+    def sound(index: int) -> FileResponse:
+        return FileResponse(run.sample_path(index))
+
+    @router.get("/run/samples/{index}/picture")
+    def picture(index: int) -> Response:
+        return Response(run.sample_picture(index), media_type="image/png")
+
+    return router

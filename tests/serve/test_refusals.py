@@ -1,0 +1,265 @@
+"""What is refused, with which status; and that nothing a client sends breaks the server."""
+
+import io
+import socket
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx2
+import numpy as np
+import pytest
+import soundfile
+from fake_speech import fake_sentence
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from served import QUICK, served, small_synthesizer
+
+from dialoom.generate import Voice, VoicePrompt, save_voice
+from dialoom.generate.voice import encode_prompt
+from dialoom.serve import ServeSettings, create_app
+
+TOKEN = "a-token-of-some-length"
+LIMITS = {"max_text_chars": 100, "max_body_bytes": 400_000, "body_timeout_s": 0.5}
+WISH = {"model": "one", "input": "Hi.", "response_format": "pcm", **QUICK}
+
+
+@pytest.fixture(scope="module")
+def voices(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    directory = tmp_path_factory.mktemp("served") / "voices"
+    directory.mkdir()
+    prompt = VoicePrompt(fake_sentence(1, num_sounds=3), "[S1] Ah.")
+    voice = encode_prompt(prompt, small_synthesizer().codec)
+    save_voice(voice, str(directory / "anna.safetensors"))
+    save_voice(voice, str(directory.parent / "secret.safetensors"))
+    return directory
+
+
+@pytest.fixture(scope="module")
+def client(voices: Path) -> Iterator[httpx2.Client]:
+    app = create_app(
+        {"one": small_synthesizer()}, ServeSettings(token=TOKEN, voices=voices, **LIMITS)
+    )
+    headers = {"Authorization": f"Bearer {TOKEN}"}
+    with served(app) as url, httpx2.Client(base_url=url, headers=headers, timeout=60) as client:
+        yield client
+
+
+def wav(waveform_seconds: float = 0.3, channels: int = 1) -> bytes:
+    samples = fake_sentence(2, num_sounds=round(waveform_seconds * 10)).samples
+    file = io.BytesIO()
+    soundfile.write(file, np.stack([samples] * channels, 1), 16_000, format="WAV")
+    return file.getvalue()
+
+
+def upload(client: httpx2.Client, data: bytes, **fields: str) -> httpx2.Response:
+    fields = {"name": "me", "text": "[S1] Ah."} | fields
+    return client.post("/v1/voices", files={"file": ("../../x.wav", data)}, data=fields)
+
+
+@pytest.mark.parametrize("header", ["", "Bearer", "Bearer wrong", f"Basic {TOKEN}", "Bearer ü"])
+@pytest.mark.parametrize("path", ["/v1/models", "/v1/voices", "/metrics", "/run/summary"])
+def test_without_the_token_nothing_is_told(client: httpx2.Client, path: str, header: str) -> None:
+    answer = client.get(path, headers={"Authorization": header.encode()})
+    assert answer.status_code == 401
+    assert answer.headers["www-authenticate"] == "Bearer"
+    assert answer.json()["error"]["type"] == "invalid_request_error"
+
+
+def test_pages_and_health_need_no_token(client: httpx2.Client) -> None:
+    for path in ("/", "/run", "/speak.js", "/health"):
+        answer = client.get(path, headers={"Authorization": "none"})
+        assert answer.status_code == 200
+        assert "default-src 'none'" in answer.headers["content-security-policy"]
+
+
+@pytest.mark.parametrize(
+    ("change", "status", "message"),
+    [
+        ({"model": "two"}, 404, "there is no model 'two': choose one of one"),
+        ({"voice": "nobody"}, 404, "there is no voice 'nobody': choose one of default, anna"),
+        ({"voice": {"id": "nobody"}}, 404, "there is no voice 'nobody'"),
+        ({"input": "x" * 101}, 413, "input has 101 characters, at most 100"),
+        ({"input": ""}, 422, "input: "),
+        ({"input": " "}, 422, "the text is empty"),
+        ({"input": "[S9] Hi."}, 422, "the model has no speaker"),
+        ({"input": "a\x01b"}, 422, "control byte"),
+        ({"response_format": "aac"}, 422, "response_format: "),
+        ({"speed": 1.5}, 422, "speed is 1.5: Dia cannot be told a speed"),
+        ({"temperature": -1}, 422, "temperature is -1.0: it must be"),
+        ({"seed": -1}, 422, "seed is -1"),
+        ({"language": "xx"}, 422, "xx"),
+        ({"colour": 1}, 422, "colour: "),
+    ],
+)
+def test_wrong_wishes_are_told(
+    client: httpx2.Client, change: dict[str, object], status: int, message: str
+) -> None:
+    answer = client.post("/v1/audio/speech", json=WISH | change)
+    assert (answer.status_code, message in answer.json()["error"]["message"]) == (status, True), (
+        answer.text
+    )
+
+
+@pytest.mark.parametrize("body", [b"", b"{", b'{"input": "\\ud800"}', b"\xff", b"\x1f\x8b\x08\x00"])
+def test_what_is_no_json_is_told(client: httpx2.Client, body: bytes) -> None:
+    headers = {"Content-Type": "application/json"}
+    assert client.post("/v1/audio/speech", content=body, headers=headers).status_code == 400
+
+
+def test_forms_of_other_sites_are_not_read(client: httpx2.Client) -> None:
+    answer = client.post("/v1/audio/speech", content=b"{}", headers={"Content-Type": "text/plain"})
+    assert answer.status_code == 400
+    assert "content-type is 'text/plain'" in answer.text
+
+
+@pytest.mark.parametrize("is_told", [True, False])
+def test_a_huge_body_is_refused(client: httpx2.Client, is_told: bool) -> None:
+    block = b"x" * 100_000
+    content = block * 5 if is_told else iter([block] * 5)
+    headers = {"Content-Type": "application/json"}
+    answer = client.post("/v1/audio/speech", content=content, headers=headers)
+    assert answer.status_code == 413
+    assert "larger than 400000 bytes" in answer.text
+
+
+def test_a_body_that_does_not_arrive_is_given_up(client: httpx2.Client) -> None:
+    address = (client.base_url.host, client.base_url.port)
+    with socket.create_connection(address, timeout=20) as connection:
+        connection.sendall(
+            f"POST /v1/audio/speech HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {TOKEN}\r\n"
+            "Content-Type: application/json\r\nContent-Length: 100\r\n\r\n{".encode()
+        )
+        assert b" 408 " in connection.recv(1000)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["../secret", "..%2fsecret", "/etc/passwd", "anna.safetensors", "secret\x00", "voices/../anna"],
+)
+def test_voices_are_never_paths(client: httpx2.Client, voices: Path, name: str) -> None:
+    for id in (name, str(voices.parent / "secret.safetensors")):
+        assert client.post("/v1/audio/speech", json=WISH | {"voice": id}).status_code == 404
+    assert client.delete(f"/v1/voices/{name.replace(chr(0), '%00')}").status_code == 404
+    assert (voices.parent / "secret.safetensors").exists()
+
+
+@pytest.mark.parametrize(
+    "path", ["/../pyproject.toml", "/..%2f..%2fapp.py", "/%2e%2e/app.py", "/run/samples/0/../../x"]
+)
+def test_pages_are_never_paths(client: httpx2.Client, path: str) -> None:
+    assert client.get(path).status_code == 404
+
+
+def test_voices_of_the_directory_and_of_clients(client: httpx2.Client) -> None:
+    listed = {voice["id"] for voice in client.get("/v1/voices").json()["data"]}
+    assert listed == {"default", "anna"}
+    plain = client.post("/v1/audio/speech", json=WISH).content
+    anna = client.post("/v1/audio/speech", json=WISH | {"voice": "anna"}).content
+    made = upload(client, wav(), name="../../ me")
+    assert made.status_code == 201
+    assert made.json()["name"] == "../../ me"
+    mine = client.post("/v1/audio/speech", json=WISH | {"voice": {"id": made.json()["id"]}})
+    assert mine.status_code == 200
+    assert len({plain, anna, mine.content}) == 3
+    assert client.delete(f"/v1/voices/{made.json()['id']}").status_code == 200
+    assert client.delete("/v1/voices/anna").status_code == 404
+    assert {voice["id"] for voice in client.get("/v1/voices").json()["data"]} == listed
+
+
+def hours_of_silence() -> bytes:
+    """Three hours of sound in few bytes."""
+    file = io.BytesIO()
+    with soundfile.SoundFile(file, "w", 8_000, 1, format="FLAC", subtype="PCM_16") as flac:
+        for _ in range(180):
+            flac.write(np.zeros(60 * 8_000, np.int16))
+    return file.getvalue()
+
+
+def without_length(flac: bytes) -> bytes:
+    """A FLAC that says 0 samples, which stands for an unknown number (RFC 9639, 8.2)."""
+    place = 4 + 4 + 13  # marker, block header, up to the last 36 bits of the count
+    return flac[:place] + bytes([flac[place] & 0xF0]) + b"\0\0\0\0" + flac[place + 5 :]
+
+
+@pytest.fixture(scope="module")
+def bomb() -> bytes:
+    data = hours_of_silence()
+    assert len(data) < LIMITS["max_body_bytes"] - 1000
+    return data
+
+
+@pytest.mark.parametrize("tells_length", [True, False])
+def test_a_bomb_of_audio_is_not_unpacked(
+    client: httpx2.Client, bomb: bytes, tells_length: bool
+) -> None:
+    began = time.process_time()
+    answer = upload(client, bomb if tells_length else without_length(bomb))
+    assert answer.status_code == 422
+    refusal = "at most 30.0 s are read" if tells_length else "does not say how long it is"
+    assert refusal in answer.text
+    assert time.process_time() - began < 0.5  # of 3 h; the server is in this process
+
+
+@pytest.mark.parametrize(
+    ("data", "fields", "status", "message"),
+    [
+        (b"", {}, 422, "has format none"),
+        (b"not audio at all", {}, 422, "has format none"),
+        (wav()[:200], {}, 422, "its end is missing"),
+        (wav(channels=3), {}, 422, "3 channels"),
+        (wav(), {"text": " "}, 422, "transcript"),
+        (wav(), {"name": ""}, 422, "name: "),
+        (wav(), {"name": "a\nb"}, 422, "name: "),
+        (wav(), {"model": "two"}, 404, "there is no model"),
+    ],
+)
+def test_clips_that_cannot_be_voices_are_told(
+    client: httpx2.Client, data: bytes, fields: dict[str, str], status: int, message: str
+) -> None:
+    answer = upload(client, data, **fields)
+    assert (answer.status_code, message in answer.text) == (status, True), answer.text
+
+
+def test_forms_without_file_or_form_are_told(client: httpx2.Client) -> None:
+    headers = {"Content-Type": "multipart/form-data"}
+    assert client.post("/v1/voices", content=b"x", headers=headers).status_code == 400
+    answer = client.post("/v1/voices", files={"name": (None, "me"), "text": (None, "Ah.")})
+    assert (answer.status_code, "send an audio file" in answer.text) == (422, True)
+
+
+JSON_VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20),
+    lambda inner: (
+        st.lists(inner, max_size=2) | st.dictionaries(st.text(max_size=5), inner, max_size=2)
+    ),
+    max_leaves=4,
+)
+KEYS = (
+    "model", "input", "voice", "response_format", "speed", "instructions", "stream_format",
+    "stream", "language", "seed", "temperature", "top_p", "top_k", "cfg_scale", "max_seconds",
+)  # fmt: skip
+
+
+@settings(max_examples=200)
+@given(change=st.dictionaries(st.sampled_from(KEYS), JSON_VALUES, min_size=1, max_size=3))
+def test_no_body_breaks_it(client: httpx2.Client, change: dict[str, object]) -> None:
+    import json
+
+    body = json.dumps(WISH | {"max_seconds": 0.02} | change).encode()
+    headers = {"Content-Type": "application/json"}
+    answer = client.post("/v1/audio/speech", content=body, headers=headers)
+    assert answer.status_code in (200, 400, 404, 413, 422), answer.text
+
+
+def test_a_voice_of_another_codec_is_told(client: httpx2.Client, voices: Path) -> None:
+    from dataclasses import replace
+
+    from dialoom.generate import load_voice
+
+    voice: Voice = load_voice(str(voices / "anna.safetensors"))
+    other = replace(voice, codec=replace(voice.codec, content_hash="0" * 64))
+    path = save_voice(other, str(voices / "other.safetensors"))
+    answer = client.post("/v1/audio/speech", json=WISH | {"voice": "other"})
+    path.unlink()
+    assert (answer.status_code, "make the voice again" in answer.text) == (422, True)
