@@ -115,7 +115,7 @@ def test_full_disk_leaves_nothing(
     def fill_disk(*_: object, **__: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("dialoom.checkpoint.adapter_export.save_file", fill_disk)
+    monkeypatch.setattr("dialoom.checkpoint.adapter_export.save_tensors", fill_disk)
     with pytest.raises(CheckpointError, match="out cannot be written"):
         export_adapter(str(adapter), tmp_path / "out")
     assert {path.name for path in tmp_path.iterdir()} == {"base", "adapter"}

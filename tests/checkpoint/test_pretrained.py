@@ -1,6 +1,7 @@
 """A checkpoint is a transformers directory, says what it is, and is refused if not whole."""
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -261,12 +262,25 @@ def test_no_directory_is_refused(tmp_path: Path) -> None:
         load_pretrained(tmp_path / "nothing")
 
 
+@pytest.mark.parametrize("umask", [0o022, 0o027])
+def test_others_read_what_the_umask_lets_them(tmp_path: Path, umask: int) -> None:
+    """safetensors alone writes for its user only."""
+    old = os.umask(umask)
+    try:
+        _save(tmp_path / "model")
+    finally:
+        os.umask(old)
+    modes = {file.name: file.stat().st_mode & 0o777 for file in (tmp_path / "model").iterdir()}
+    assert modes.keys() >= {"model.safetensors", "config.json"}
+    assert set(modes.values()) == {0o666 & ~umask}, modes
+
+
 def test_failed_save_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def fill_disk(*_: object, **__: object) -> None:
         raise OSError(28, "No space left on device")
 
     old = _save(tmp_path / "model")
-    monkeypatch.setattr("dialoom.checkpoint.pretrained.save_file", fill_disk)
+    monkeypatch.setattr("dialoom.checkpoint.pretrained.save_tensors", fill_disk)
     for name in ("model", "new"):
         with pytest.raises(CheckpointError, match=f"{name} cannot be written: free space .*No sp"):
             _save(tmp_path / name)

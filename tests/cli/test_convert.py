@@ -256,7 +256,7 @@ def test_full_disk_leaves_nothing(
     def fill_disk(*_: object, **__: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("dialoom.checkpoint.convert.save_file", fill_disk)
+    monkeypatch.setattr("dialoom.checkpoint.convert.save_tensors", fill_disk)
     status, said = convert(model, "out", "--to", "nari")
     assert status == 2
     assert "out cannot be written: free space on its disk" in said

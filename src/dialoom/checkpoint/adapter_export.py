@@ -2,7 +2,6 @@
 
 from pathlib import Path
 
-from safetensors.torch import save_file
 from torch import Tensor
 
 from dialoom.checkpoint.adapter import (
@@ -17,6 +16,7 @@ from dialoom.checkpoint.card_facts import CardFacts
 from dialoom.checkpoint.convert import cast_tensor
 from dialoom.checkpoint.locate import locate
 from dialoom.checkpoint.store import atomic_directory, write_json
+from dialoom.checkpoint.tensor_files import save_tensors
 from dialoom.errors import CheckpointError
 
 
@@ -43,7 +43,7 @@ def export_adapter(
     facts = facts or CardFacts(base=adapter.base)
     with atomic_directory(out) as temporary:
         write_json(temporary / ADAPTER_CONFIG, dict(adapter.config))
-        save_file(tensors, temporary / ADAPTER_WEIGHTS, metadata={"format": "pt"})
+        save_tensors(tensors, temporary / ADAPTER_WEIGHTS)
         write_adapter_card(temporary, adapter, facts, name=out.name, dtype=", ".join(types))
 
 

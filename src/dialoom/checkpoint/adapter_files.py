@@ -9,14 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from dialoom.checkpoint.adapter import ADAPTER_CONFIG, ADAPTER_WEIGHTS, PEFT_PREFIX
 from dialoom.checkpoint.info import ModelInfo, to_json
 from dialoom.checkpoint.pretrained import INFO_FILE
 from dialoom.checkpoint.store import write_json
-from dialoom.checkpoint.tensor_files import open_weights, refuse_other_tensors
+from dialoom.checkpoint.tensor_files import open_weights, refuse_other_tensors, save_tensors
 from dialoom.model import DiaModel
 
 ADAPTER_NAME = "default"
@@ -35,7 +34,7 @@ def write_adapter_files(model: DiaModel, info: ModelInfo, directory: Path) -> No
     write_json(directory / ADAPTER_CONFIG, _config(model))
     write_json(directory / INFO_FILE, to_json(info, model.config.revision))
     tensors = {name: tensor.detach().contiguous() for name, tensor in _trained(model).items()}
-    save_file(tensors, directory / ADAPTER_WEIGHTS, metadata={"format": "pt"})
+    save_tensors(tensors, directory / ADAPTER_WEIGHTS)
 
 
 @torch.no_grad()

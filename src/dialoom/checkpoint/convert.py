@@ -6,7 +6,6 @@ from pathlib import Path
 from types import MappingProxyType
 
 import torch
-from safetensors.torch import save_file
 from torch import Tensor
 
 from dialoom.checkpoint.card import write_card
@@ -22,6 +21,7 @@ from dialoom.checkpoint.pretrained import (
     write_model_files,
 )
 from dialoom.checkpoint.store import atomic_directory, write_json
+from dialoom.checkpoint.tensor_files import save_tensors
 from dialoom.errors import CheckpointError
 from dialoom.model import DiaModel, Revision
 
@@ -109,7 +109,7 @@ def _write_nari(loaded: LoadedModel, directory: Path, on_stage: OnStage) -> None
     state = {name: tensor.detach() for name, tensor in model.state_dict().items()}
     theirs = to_nari_weights(state, model.config)
     on_stage(f"writing {weights_file}, {_size(model)}")
-    save_file(theirs, directory / weights_file, metadata={"format": "pt"})
+    save_tensors(theirs, directory / weights_file)
     on_stage(f"writing {NARI_PICKLE}, {_size(model)}")
     torch.save(theirs, directory / NARI_PICKLE)
 

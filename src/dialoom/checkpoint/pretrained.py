@@ -6,13 +6,12 @@ from types import MappingProxyType
 from typing import Any
 
 from huggingface_hub import split_torch_state_dict_into_shards
-from safetensors.torch import save_file
 from torch import Tensor
 
 from dialoom.checkpoint.info import ModelInfo, to_json
 from dialoom.checkpoint.processor_files import write_processor_files
 from dialoom.checkpoint.store import atomic_directory, write_json
-from dialoom.checkpoint.tensor_files import SHARD_INDEX
+from dialoom.checkpoint.tensor_files import SHARD_INDEX, save_tensors
 from dialoom.checkpoint.transformers_config import from_transformers_config, to_transformers_config
 from dialoom.model import DiaConfig, DiaModel, Revision
 
@@ -82,7 +81,7 @@ def write_weights(
     )
     for filename, names in split.filename_to_tensors.items():
         shard = {tensor: state[tensor] for tensor in names}
-        save_file(shard, directory / filename, metadata={"format": "pt"})
+        save_tensors(shard, directory / filename)
     if split.is_sharded:
         index = {"metadata": split.metadata, "weight_map": split.tensor_to_filename}
         write_json(directory / f"{name}{SHARD_INDEX}", index)

@@ -5,6 +5,7 @@ needs no more memory than the result and one tensor.
 """
 
 import pickle
+import stat
 import struct
 import warnings
 import zipfile
@@ -14,6 +15,7 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
 from torch import Tensor
 
 from dialoom.checkpoint.store import read_json
@@ -125,6 +127,25 @@ class PickledFile(WeightsFile):
         except _DAMAGE as error:
             raise _damaged(path, error) from None
         return _tensors_of(data, path)
+
+
+def save_tensors(tensors: dict[str, Tensor], path: Path) -> None:
+    """Writes a .safetensors that whoever may read other new files here may read too.
+
+    safetensors itself moves a private temporary file (mode 0600) to `path`. The umask of a process
+    cannot be read without setting it, which other threads would notice: an empty file tells it.
+
+    Args:
+        tensors: contiguous, none a view of another.
+        path: in a directory that exists.
+
+    Raises:
+        OSError, SafetensorError: it cannot be written.
+    """
+    path.touch()
+    mode = stat.S_IMODE(path.stat().st_mode)
+    save_file(tensors, path, metadata={"format": "pt"})
+    path.chmod(mode)
 
 
 def open_weights(path: Path) -> WeightsFile:
