@@ -6,7 +6,7 @@ import numpy as np
 import soundfile
 
 from dialoom.audio import Waveform, resample
-from dialoom.codec import Codec, CodecSpec, Codes
+from dialoom.codec import Codec, CodecSpec, Codes, DecoderReach
 
 FAKE_SPEC = CodecSpec(
     name="fake",
@@ -47,6 +47,10 @@ class FakeCodec(Codec):
     @property
     def spec(self) -> CodecSpec:
         return self._spec
+
+    @property
+    def reach(self) -> DecoderReach:
+        return DecoderReach(before=0, after=0)
 
     def encode(self, waveform: Waveform) -> Codes:
         self.num_encoded += 1

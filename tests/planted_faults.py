@@ -8,7 +8,7 @@ import soxr
 from fake_speech import fake_sentence
 
 from dialoom.audio import Waveform
-from dialoom.codec import Codec, CodecSpec, Codes
+from dialoom.codec import Codec, CodecSpec, Codes, DecoderReach
 from dialoom.data import Clip, CorpusWriter
 
 RATE_HZ = 16_000
@@ -94,6 +94,7 @@ class PlainCodec(Codec):
     """Two codes a sample, 20 bits: what goes in comes out."""
 
     spec = CodecSpec("plain", "e" * 64, RATE_HZ, 160, 320, 1024)
+    reach = DecoderReach(before=0, after=0)
 
     def encode(self, waveform: Waveform) -> Codes:
         samples = np.pad(waveform.samples, (0, -len(waveform.samples) % 160))
