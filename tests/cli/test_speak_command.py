@@ -2,7 +2,7 @@
 
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +15,8 @@ from helpers import small_model
 from tiny_dac import save_tiny_dac
 
 from dialoom.audio import write_audio
+from dialoom.audio.transcribe import Transcript
+from dialoom.audio.waveform import Waveform
 from dialoom.checkpoint import ModelInfo, save_pretrained
 from dialoom.cli.main import main
 from dialoom.codec import load_codec
@@ -242,4 +244,41 @@ def test_speak_refuses_what_excludes_each_other(
         assert_refused(dialoom("speak", speaker, *arguments), message)
     write_audio("clip.wav", fake_sentence(1, num_sounds=3))
     refused = dialoom("speak", speaker, "Hi.", "-o", "a.wav", "--prompt", "clip.wav")
-    assert_refused(refused, "a voice prompt needs its transcript")
+    assert_refused(refused, "clip with --prompt-text, or let --asr-model")
+
+
+@dataclass
+class Listener:
+    """Hears what it is told to, in place of a Whisper."""
+
+    source: str
+
+    def transcribe(self, waveforms: Sequence[Waveform], language: str | None) -> list[Transcript]:
+        assert [waveform.sample_rate_hz for waveform in waveforms] == [16_000]
+        assert language == "de"
+        return [Transcript(self.source, 0.9)]
+
+
+def test_a_clip_without_transcript_is_transcribed(
+    dialoom: Command, speaker: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("dialoom.audio.transcribe.WhisperTranscriber", Listener)
+    write_audio("clip.wav", fake_sentence(1, num_sounds=3))
+    common = ("speak", speaker, "Hi.", "--prompt", "clip.wav", *QUICK)
+
+    heard = dialoom(*common, "--asr-model", "Ich bin Anna.", "--language", "de",
+                    "--save-codes", "a.npy")  # fmt: skip
+    assert heard.status == 0, heard.stderr
+    assert "clip.wav: 'Ich bin Anna.'" in heard.stderr
+    assert dialoom(*common, "--prompt-text", "Ich bin Anna.", "--language", "de",
+                   "--save-codes", "b.npy").status == 0  # fmt: skip
+    assert np.array_equal(np.load("a.npy"), np.load("b.npy"))
+
+    refused = dialoom(*common, "--asr-model", "", "--language", "de", "-o", "a.wav")
+    assert_refused(refused, "hears no words in it")
+    refused = dialoom(*common, "--asr-model", "x", "--prompt-text", "Ja.", "-o", "a.wav")
+    assert_refused(refused, "without --prompt-text")
+    write_audio("long.wav", Waveform(np.zeros(31 * 8000, np.float32), 8000))
+    refused = dialoom("speak", speaker, "Hi.", "--prompt", "long.wav", "--asr-model", "x",
+                      "-o", "a.wav")  # fmt: skip
+    assert_refused(refused, "lasts 31.0 s, --asr-model hears 30 s")

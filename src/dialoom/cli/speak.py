@@ -27,6 +27,7 @@ def speak_command(
     voice: opt.VoiceName = None,
     prompt: opt.Prompt = None,
     prompt_text: opt.PromptText = "",
+    asr_model: opt.AsrModel = None,
     speaker: opt.Speaker = None,
     language: opt.Language = None,
     end_tag: opt.EndTag = False,
@@ -60,6 +61,8 @@ def speak_command(
     sampling = given_settings(seed, temperature, top_p, top_k, cfg_scale, max_seconds)
     SamplingSettings(**sampling)  # type: ignore[arg-type]  # refused before the model is loaded
     lines: NumberedLines = [] if batch is None else read_lines(batch)
+    if asr_model is not None:
+        prompt_text = _transcribed(prompt, prompt_text, asr_model, language)
     said_by = _prompt(voice, prompt, prompt_text)
     synthesizer = load_synthesizer(model, codec, device, revision, precision)
     if isinstance(said_by, Path):
@@ -173,6 +176,39 @@ def _prompt(
     if prompt is None or prompt.suffix == CODES_SUFFIX:
         return prompt
     return VoicePrompt(read_audio(prompt), text)
+
+
+def _transcribed(clip: Path | None, text: str, asr_model: str, language: str | None) -> str:
+    """What a recogniser hears in the clip; told, for a wrong word would spoil the speech.
+
+    Raises:
+        GenerationError: there is no clip, it has its transcript, is too long, or without words.
+        AudioError, MissingExtra: it cannot be transcribed.
+    """
+    from dialoom.audio import read_audio
+    from dialoom.audio.resample import resample
+    from dialoom.audio.speech import SPEECH_RATE_HZ
+    from dialoom.audio.transcribe import WINDOW_S, WhisperTranscriber
+    from dialoom.codec.files import CODES_SUFFIX
+
+    if clip is None or clip.suffix == CODES_SUFFIX or text:
+        raise GenerationError(
+            "--asr-model transcribes the sound of --prompt: give a clip, without --prompt-text"
+        )
+    sound = read_audio(clip)
+    if sound.duration_s > WINDOW_S:
+        raise GenerationError(
+            f"--prompt {clip}: lasts {sound.duration_s:.1f} s, --asr-model hears {WINDOW_S:.0f} s: "
+            "use a shorter clip, 5 to 10 s are good"
+        )
+    sound = resample(sound, SPEECH_RATE_HZ)
+    heard = WhisperTranscriber(asr_model).transcribe([sound], language)[0]
+    if not heard.text:
+        raise GenerationError(
+            f"--prompt {clip}: {asr_model} hears no words in it: say them with --prompt-text"
+        )
+    typer.echo(f"speak: {clip}: {heard.text!r}; if this is wrong, give --prompt-text", err=True)
+    return heard.text
 
 
 def _speak_one(

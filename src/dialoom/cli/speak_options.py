@@ -21,6 +21,9 @@ Prompt = Annotated[
     Path | None, typer.Option(help="A clip whose voice to continue, or its codes (.npy).")
 ]
 PromptText = Annotated[str, typer.Option(help="What is said in the clip.")]
+AsrModel = Annotated[
+    str | None, typer.Option(help="The Whisper that writes down what is said in the clip (asr).")
+]
 Speaker = Annotated[str | None, typer.Option(help="Who says a text that names nobody: S1, S2 …")]
 Language = Annotated[str | None, typer.Option(help="Its tag goes in front of the text.")]
 EndTag = Annotated[bool, typer.Option("--end-tag", help="End on the last speaker but one's tag.")]
