@@ -11,7 +11,8 @@ from dialoom.model.attention import CrossAttention
 from dialoom.sequence import TokenLayout
 from dialoom.text import TagTable
 from dialoom.train.alignment import AlignmentGuide, attention_weights, off_diagonal
-from dialoom.train.step import Objective, train_step
+from dialoom.train.shares import silent
+from dialoom.train.step import Objective, StepLoss, train_step
 
 
 @pytest.fixture(scope="module")
@@ -78,6 +79,16 @@ def test_guidance_draws_attention_to_the_diagonal(batch: Batch) -> None:
         train_step(model, [batch], optimizer, Objective(clip_norm=1.0, guide=guide))
         penalties.append(guide.penalty().item())
     assert penalties[-1] < 0.5 * penalties[0]
+
+
+def test_silent_clips_are_not_guided(batch: Batch) -> None:
+    """A rank whose micro-batches ran out repeats one of them: it must not nudge anything twice."""
+    model = small_model().train()
+    step_loss = StepLoss(model, Objective(clip_norm=1.0, guide=AlignmentGuide(model, weight=1.0)))
+    loss, _ = step_loss(silent(batch))
+    loss.backward()
+    assert loss.item() == 0
+    assert all(p.grad is not None and not p.grad.any() for p in model.parameters())
 
 
 def test_guide_leaves_no_hook_behind(batch: Batch) -> None:

@@ -91,14 +91,14 @@ def test_two_ranks_have_the_curve_of_one(directory: Path, run: str) -> None:
     found = read_metrics(directory / run / "metrics.jsonl")
     assert len(found.train) == (STEPS - 1 if run == "fsdp" else STEPS)
     for ours, theirs in zip(found.train, expected.train, strict=False):
-        assert ours.loss_channels == pytest.approx(theirs.loss_channels, rel=2e-5)
+        assert ours.loss_channels == pytest.approx(theirs.loss_channels, rel=2e-6)
         assert ours.accuracy_channels == theirs.accuracy_channels
-        assert ours.grad_norm == pytest.approx(theirs.grad_norm, rel=2e-5)
+        assert ours.grad_norm == pytest.approx(theirs.grad_norm, rel=5e-6)
         assert ours.grad_norm > 0.5, "clipping is at work"
         assert ours.audio_seconds == pytest.approx(theirs.audio_seconds)
     for ours, theirs in zip(found.valid, expected.valid, strict=False):
         if ours.step == theirs.step:
-            assert ours.loss_channels == pytest.approx(theirs.loss_channels, rel=2e-5)
+            assert ours.loss_channels == pytest.approx(theirs.loss_channels, rel=2e-6)
             assert ours.num_clips == theirs.num_clips
 
 
@@ -108,8 +108,8 @@ def test_two_ranks_end_with_the_weights_of_one(directory: Path, run: str) -> Non
     found = weights(_last(directory / run))
     assert found.keys() == expected.keys()
     for name, tensor in found.items():
-        # Adam's first updates have the size of the rate however small the gradient is
-        torch.testing.assert_close(tensor, expected[name], rtol=1e-3, atol=1e-4, msg=name)
+        # far below the rate, 1e-3: no gradient differs by more than rounding, nor by its sign
+        torch.testing.assert_close(tensor, expected[name], rtol=0, atol=1e-5, msg=name)
 
 
 def test_divided_moments_are_in_the_checkpoint(directory: Path) -> None:

@@ -15,7 +15,14 @@ from dialoom.text import TagTable
 from dialoom.train import TrainSettings
 from dialoom.train.optimizer import build_optimizer, learning_rate, set_learning_rate
 from dialoom.train.precision import autocast, loss_scaler, use_tf32
-from dialoom.train.step import Objective, train_step, update_if_finite, with_dropout
+from dialoom.train.step import (
+    Objective,
+    forward_loss,
+    no_loss,
+    train_step,
+    update_if_finite,
+    with_dropout,
+)
 
 SETTINGS = TrainSettings(steps=100, lr=1e-3, warmup_steps=10, final_lr_ratio=0.1)
 
@@ -73,6 +80,15 @@ def test_loss_is_summed_over_channels_and_divided_once(clips: list[Clip]) -> Non
     loss.backward()
     norm = torch.nn.utils.get_total_norm([p.grad for p in model.parameters()])
     assert result.grad_norm == pytest.approx(norm.item(), rel=1e-3)
+
+
+def test_no_loss_has_the_shape_of_any_loss(clips: list[Clip]) -> None:
+    """Ranks add up flattened sums, which must be equally long on all of them."""
+    model = small_model()
+    sums, none = forward_loss(model, _batch(clips), None), no_loss(model)
+    for name, total in vars(sums).items():
+        assert getattr(none, name).shape == total.shape, name
+        assert not getattr(none, name).any(), name
 
 
 def test_gradient_is_clipped(clips: list[Clip]) -> None:

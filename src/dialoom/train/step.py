@@ -96,10 +96,11 @@ class StepLoss(nn.Module):
     def forward(self, batch: Batch) -> tuple[Tensor, LossSums]:
         """The summed loss of a micro-batch, scaled for fp16; and all of its sums, without graph.
 
-        Guidance of the attention belongs to training mode alone.
+        Guidance of the attention belongs to training mode alone, and to clips that count: those of
+        a silent micro-batch do not.
         """
         objective = self.objective
-        guide = objective.guide if self.training else None
+        guide = objective.guide if self.training and batch.num_targets > 0 else None
         with objective.autocast, nullcontext() if guide is None else guide.watch(batch):
             sums = forward_loss(self.model, batch, objective.channel_weights, objective.loss)
         loss = sums.weighted if guide is None else sums.weighted + guide.penalty()
@@ -175,8 +176,8 @@ def no_loss(model: DiaModel) -> LossSums:
     """The sums of no clip at all."""
     device, channels = model.logits_dense.weight.device, model.config.layout.num_channels
     zero = torch.zeros((), device=device)
-    count, counts_C = zero.long(), torch.zeros(channels, dtype=torch.long, device=device)
-    return LossSums(zero, counts_C.float(), counts_C, counts_C, zero, count, count)
+    counts_C = torch.zeros(channels, dtype=torch.long, device=device)
+    return LossSums(zero, counts_C.float(), counts_C, counts_C, zero, counts_C, counts_C)
 
 
 def update_if_finite(optimizer: torch.optim.Optimizer, norm: Float[Tensor, ""]) -> None:
