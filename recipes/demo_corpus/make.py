@@ -3,8 +3,8 @@
     python recipes/demo_corpus/make.py
 
 needs espeak-ng and ffmpeg (with libopus) on the PATH. Two synthetic voices take the two speakers;
-the sentences are written for dialoom and between them hold every phoneme of English. Every clip
-opens differently, so that a small model can tell from its first words which one it is to say.
+neither is among the voices of the base model `mini`. The sentences, scripts.txt, are written for
+dialoom.
 """
 
 import argparse
@@ -16,6 +16,9 @@ from pathlib import Path
 
 import numpy as np
 import soundfile as sf
+
+SCRIPTS = Path(__file__).with_name("scripts.txt")
+"""One script a line."""
 
 OUT = Path(__file__).resolve().parents[2] / "src" / "dialoom" / "demo_data"
 
@@ -47,38 +50,6 @@ VOICES = {
     "[S1]": Voice("en-gb+m3", words_per_minute=160, pitch=38),
     "[S2]": Voice("en-us+f2", words_per_minute=165, pitch=62),
 }
-
-SCRIPTS = (
-    "[S1] Could you open the door for the others?",
-    "[S2] I think the north wind is getting colder.",
-    "[S1] Nine threads run side by side. [S2] Why nine?",
-    "[S2] Each thread carries a part of your voice.",
-    "[S1] The first one is coarse, the last one is fine.",
-    "[S2] How long does it take? [S1] About five minutes.",
-    "[S1] Please choose a colour for the border.",
-    "[S2] Yellow, with a touch of deep blue.",
-    "[S1] Would you like a cup of tea? [S2] Yes, please.",
-    "[S2] My brother is joining us at half past four.",
-    "[S1] Children usually measure twice and cut once.",
-    "[S2] That sounds wise. [S1] It saves a lot of cloth.",
-    "[S1] Where shall we put it? [S2] Over the table.",
-    "[S2] Let us watch the clouds from this window.",
-    "[S1] Quick, hand me the small red shuttle!",
-    "[S2] Here it is. [S1] Well caught, my friend.",
-    "[S1] A good machine hums; a bad one rattles.",
-    "[S2] Even my old father enjoys the music.",
-    "[S2] Every voice is a thread in this picture.",
-    "[S2] Both edges are smooth and very straight.",
-    "[S1] Zoe bought three yards of it for her garage.",
-    "[S2] Five, six, seven, eight: the pattern repeats.",
-    "[S1] Now listen to the cloth. [S2] It can speak!",
-    "[S2] Goodbye, and thanks for an unusual day.",
-    "[S1] Good morning, and welcome to the weaving room.",
-    "[S2] Thank you, I have never seen such a big loom.",
-    "[S1] Rain is falling on the southern hills.",
-    "[S1] Is it finished? [S2] Not yet, just one more row.",
-)
-"""`dialoom prepare --valid-fraction 0.12` keeps the clips 1, 2, 13 and 19 for validation."""
 
 
 def split_turns(script: str) -> list[tuple[str, str]]:
@@ -129,10 +100,10 @@ def make(out: Path) -> None:
     (out / "clips").mkdir(parents=True, exist_ok=True)
     rows = []
     total_s = 0.0
-    for number, script in enumerate(SCRIPTS, start=1):
+    for number, script in enumerate(SCRIPTS.read_text("utf-8").splitlines(), start=1):
         speakers = sorted({tag.strip("[]").lower() for tag, _ in split_turns(script)})
         samples, sample_rate_hz = say_script(script)
-        name = f"clips/demo_{number:02d}.opus"
+        name = f"clips/demo_{number:03d}.opus"
         write_opus(out / name, samples, sample_rate_hz)
         rows.append((name, script, "en", "+".join(speakers)))
         duration_s = len(samples) / sample_rate_hz

@@ -2,7 +2,7 @@
 
     python recipes/mini_model/make_corpus.py OUT --texts SENTENCES.txt --hours 8
 
-needs espeak-ng on the PATH. OUT/train and OUT/heldout each become a source that
+needs espeak-ng on the PATH. OUT/words, OUT/train and OUT/heldout each become a source that
 `dialoom prepare --format csv` reads. A clip's name is a hash of who says what in it: running the
 same command again makes only what is missing, and gives the same corpus.
 """
@@ -63,7 +63,12 @@ SHORT_CHARACTERS = 38
 CLIPS_AT_ONCE = 200
 """Handed to the threads together; the hours are counted after each lot."""
 
-MIN_S, MAX_S = 0.8, 7.0
+WORDS_HOURS = 1.0
+FRAGMENT_SHARES = {1: 0.4, 2: 0.35, 3: 0.25}
+"""Of fragments of one word, two and three: a model learns what letters sound like where there are
+so few that it cannot mistake their place."""
+
+MIN_S, MAX_S = 0.3, 7.0
 EDGE_S = 0.08
 """Silence kept before and after a clip."""
 TURN_GAP_S = 0.2
@@ -140,6 +145,24 @@ def plan(sentences: list[str], rng: random.Random) -> Iterator[Script]:
         turns = tuple((tag, _sentence(language, is_dialogue, book, rng)) for tag in tags)
         tagged = language != "en" or rng.random() >= UNTAGGED_SHARE
         script = Script(turns, language, tagged)
+        if script.file not in seen:
+            seen.add(script.file)
+            yield script
+
+
+def plan_words(sentences: list[str], rng: random.Random) -> Iterator[Script]:
+    """Endless fragments of sentences, no two alike in one voice."""
+    book = endless(sentences, rng)
+    seen: set[str] = set()
+    while True:
+        language = "de" if rng.random() < GERMAN_SHARE else "en"
+        words = (next(book) if language == "en" else say_german(rng)).rstrip(".?!").split()
+        length = rng.choices(list(FRAGMENT_SHARES), list(FRAGMENT_SHARES.values()))[0]
+        start = rng.randrange(max(1, len(words) - length + 1))
+        fragment = " ".join(words[start : start + length]).strip(" ,;:-'") + "."
+        tag = rng.choice(rng.choices(PAIRS, PAIR_SHARES)[0])
+        tagged = language != "en" or rng.random() >= UNTAGGED_SHARE
+        script = Script(((tag, fragment[:1].upper() + fragment[1:]),), language, tagged)
         if script.file not in seen:
             seen.add(script.file)
             yield script
@@ -230,6 +253,7 @@ def main() -> None:
         for number, sentence in enumerate(held_out)
     ]
     make_source(args.out / "heldout", secret, hours=1.0)
+    make_source(args.out / "words", plan_words(sentences, rng), hours=WORDS_HOURS)
     make_source(args.out / "train", plan(sentences, rng), hours=args.hours)
 
 

@@ -1,7 +1,7 @@
 """`dialoom evaluate`: a model measured on a corpus, its loss and its speech."""
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -143,21 +143,15 @@ def _loss_table(loss: "ValidRecord") -> Iterator[str]:
 
 def _speech_table(evaluation: "Evaluation") -> Iterator[str]:
     """Speech beside the ceiling, a column for each comparison."""
+    from dialoom.evaluate.comparison import SPEECH_ROWS
+
     columns: list[tuple[str, SpeechSummary]] = []
     if evaluation.against_recordings is not None and evaluation.ceiling is not None:
         columns.append(("speech", evaluation.against_recordings))
         columns.append(("codec alone", evaluation.ceiling))
     columns.append(("speech to codec", evaluation.against_codec))
-    rows: tuple[tuple[str, Callable[[SpeechSummary], str]], ...] = (
-        ("nearest to its own clip", lambda found: f"{found.retrieval_top1:.1%}"),
-        ("stopped by itself", lambda found: f"{found.stopped:.1%}"),
-        ("empty", lambda found: f"{found.empty:.1%}"),
-        ("length within 0.8 to 1.25", lambda found: f"{found.length_within:.1%}"),
-        ("median length ratio", lambda found: f"{found.median_length_ratio:.2f}"),
-        ("median distortion", lambda found: f"{found.median_distortion_db:.2f} dB"),
-    )
     yield f"{'':<26}" + "".join(f"{title:>18}" for title, _ in columns)
-    for name, show in rows:
+    for name, show in SPEECH_ROWS:
         yield f"{name:<26}" + "".join(f"{show(found):>18}" for _, found in columns)
     if evaluation.distortion_ratio is not None:
         yield f"{'distortion ÷ codec alone':<26}{evaluation.distortion_ratio:>18.2f}"
