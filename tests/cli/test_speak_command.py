@@ -278,7 +278,7 @@ def test_a_clip_without_transcript_is_transcribed(
     assert_refused(refused, "hears no words in it")
     refused = dialoom(*common, "--asr-model", "x", "--prompt-text", "Ja.", "-o", "a.wav")
     assert_refused(refused, "without --prompt-text")
-    write_audio("long.wav", Waveform(np.zeros(31 * 8000, np.float32), 8000))
+    write_audio("long.wav", Waveform(np.resize(np.float32([0.1, -0.1]), 31 * 8000), 8000))
     refused = dialoom("speak", speaker, "Hi.", "--prompt", "long.wav", "--asr-model", "x",
                       "-o", "a.wav")  # fmt: skip
     assert_refused(refused, "lasts 31.0 s, --asr-model hears 30 s")

@@ -160,4 +160,5 @@ def test_the_command_with_a_voice_prompt(speak: Callable[..., torch.Tensor]) -> 
         ours, text, "--prompt", "prompt.wav", "--prompt-text", said,
         num_frames=MAX_STEPS - 2 - 30,
     )  # fmt: skip
-    assert torch.equal(actual, _their_codes(ours, f"{said} {text}", prompt))
+    joined = "[S1] The prompt says this. And the model goes on."  # one speaker's tag stands once
+    assert torch.equal(actual, _their_codes(ours, joined, prompt))
