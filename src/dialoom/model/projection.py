@@ -15,10 +15,9 @@ Quantize = Callable[[Tensor], Tensor]
 class Projection:
     """x → x Wᵀ by weights as they are when this is made.
 
-    On a CPU the weights are copied once into the order that oneDNN's kernels read. For the two to
-    thirty rows of a decoding step that is two to six times as fast as a product by plain weights,
-    and the result of a row hardly depends on how many rows stand beside it, which a plain
-    product's does (benchmarks/results/2026-11-22-speaking-speed.md).
+    On a CPU the weights are copied once into the order that oneDNN's kernels read: faster than a
+    product by plain weights for the few rows of a decoding step, and the result of a row hardly
+    depends on how many rows stand beside it, which a plain product's does.
     """
 
     def __init__(self, weight: Float[Tensor, "out in"], quantize: Quantize | None = None) -> None:
