@@ -2,8 +2,8 @@
 
 Clips are encoded one by one, of equal length too. A batch would only be allowed if its codes were
 those of its clips alone, to the bit: a run that was stopped resumes with other clips at hand, and
-its corpus must not differ. No codec here can promise that: the matrix products of another batch
-size add in another order, and an id may change (benchmarks/results has how often).
+its corpus must not differ. No codec here promises that: the matrix products of another batch size
+may add in another order, and that may change an id.
 """
 
 from collections import deque
