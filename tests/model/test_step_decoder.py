@@ -6,7 +6,7 @@ from helpers import small_model
 
 from dialoom.model import Revision
 from dialoom.model.blocks import RMSNorm
-from dialoom.model.projection import Projection
+from dialoom.model.projection import Projection, plain_weight
 from dialoom.model.step_decoder import StepDecoder
 from dialoom.model.step_layer import StepNorm, attend
 from dialoom.model.step_memory import StepMemory
@@ -128,6 +128,23 @@ def test_projection_is_a_product(dtype: torch.dtype) -> None:
         assert (projection(x) - exact).abs().max() < tolerance * exact.abs().max()
         added = projection.add_to(residual, x)
     assert (added - (exact + residual)).abs().max() < tolerance * exact.abs().max()
+
+
+def test_weight_of_an_adapted_map_holds_the_adapter() -> None:
+    class Adapted(torch.nn.Module):
+        in_features = 16
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.base, self.low = torch.nn.Linear(16, 24, bias=False), torch.nn.Parameter(x)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.base(x) + x @ self.low
+
+    x = torch.randn(16, 24, generator=torch.Generator().manual_seed(0))
+    adapted = Adapted()
+    torch.testing.assert_close(plain_weight(adapted), adapted.base.weight.detach() + x.T)
+    assert plain_weight(adapted.base).data_ptr() == adapted.base.weight.data_ptr()
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])

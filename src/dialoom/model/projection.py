@@ -42,6 +42,17 @@ class Projection:
         return out
 
 
+def plain_weight(linear: Any) -> Float[Tensor, "out in"]:
+    """The matrix of a linear map; of one with an adapter around it, with the adapter in it."""
+    if type(linear) is nn.Linear:
+        return linear.weight.detach()
+    like = next(linear.parameters())
+    with torch.no_grad():
+        identity = torch.eye(linear.in_features, dtype=like.dtype, device=like.device)
+        weight: Tensor = linear(identity).T.contiguous()
+    return weight
+
+
 def _pack(weight: Tensor) -> Tensor | None:
     """The weight in oneDNN's order; None where there is no kernel for such weights."""
     is_plain = type(weight) in (Tensor, nn.Parameter)  # not one that torchao has quantized

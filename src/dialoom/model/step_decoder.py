@@ -23,7 +23,7 @@ from torch import Tensor
 
 from dialoom.model.decoder import DecoderLayer, TextContext
 from dialoom.model.dia import DiaModel
-from dialoom.model.projection import Projection, Quantize
+from dialoom.model.projection import Projection, Quantize, plain_weight
 from dialoom.model.rope import rotary_table
 from dialoom.model.step_layer import Place, StepLayer, StepNorm, pairs_side_by_side
 from dialoom.model.step_memory import Opening, Span, StepMemory
@@ -59,7 +59,7 @@ class StepDecoder:
             for layer in model.decoder.layers
         ]
         self._norm = StepNorm(model.decoder.norm)
-        self._head = Projection(model.logits_dense.weight)
+        self._head = Projection(plain_weight(model.logits_dense))
         decoder = model.config.decoder
         self._turns = self._all_turns(decoder.head_dim)
         self._text_turns = self._all_turns(decoder.cross_head_dim) if rotates_text else None

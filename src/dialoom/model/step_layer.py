@@ -11,7 +11,7 @@ from torch import Tensor
 from dialoom.model.attention import ATTENTION_SCALE, KeyValues, SelfAttention
 from dialoom.model.blocks import RMSNorm
 from dialoom.model.decoder import DecoderLayer, TextContext
-from dialoom.model.projection import Projection, Quantize
+from dialoom.model.projection import Projection, Quantize, plain_weight
 from dialoom.model.step_memory import PastSteps, Span, StepMemory
 
 
@@ -65,16 +65,16 @@ class StepLayer:
         self._heads = own.q_proj.out_features // own.head_dim
         self._kv_heads = own.k_proj.out_features // own.head_dim
         self._cross_kv_heads = cross.k_proj.out_features // cross.head_dim
-        cross_q = cross.q_proj.weight
+        cross_q = plain_weight(cross.q_proj)
         if rotates_text:
             cross_q = _with_pairs_side_by_side(cross_q, cross.head_dim)
 
         self._qkv = Projection(_fuse(own), quantize)
-        self._out = Projection(own.o_proj.weight, quantize)
+        self._out = Projection(plain_weight(own.o_proj), quantize)
         self._cross_q = Projection(cross_q, quantize)
-        self._cross_out = Projection(cross.o_proj.weight, quantize)
-        self._gate_up = Projection(layer.mlp.gate_up_proj.weight, quantize)
-        self._down = Projection(layer.mlp.down_proj.weight, quantize)
+        self._cross_out = Projection(plain_weight(cross.o_proj), quantize)
+        self._gate_up = Projection(plain_weight(layer.mlp.gate_up_proj), quantize)
+        self._down = Projection(plain_weight(layer.mlp.down_proj), quantize)
         self._norm = StepNorm(layer.pre_sa_norm)
         self._cross_norm = StepNorm(layer.pre_ca_norm)
         self._mlp_norm = StepNorm(layer.pre_mlp_norm)
@@ -88,7 +88,7 @@ class StepLayer:
     def _attend_no_text(self, no_text: TextContext) -> Float[Tensor, " D"]:
         """Attention over one value is that value, whatever the query: so any will do."""
         cross = self.trained.cross_attention
-        any_query = cross.q_proj.weight.new_zeros(1, 1, cross.q_proj.in_features)
+        any_query = no_text.states.new_zeros(1, 1, cross.q_proj.in_features)
         keys_values = cross.keys_values(no_text.states, no_text.rope_keys)
         out_11D: Tensor = cross(any_query, keys_values, None, None)
         return out_11D.flatten()
@@ -184,10 +184,10 @@ def _with_pairs_side_by_side(weight: Float[Tensor, "HE D"], head_dim: int) -> Fl
 
 def _fuse(attention: SelfAttention) -> Float[Tensor, "QKV D"]:
     queries, keys = (
-        _with_pairs_side_by_side(linear.weight, attention.head_dim)
+        _with_pairs_side_by_side(plain_weight(linear), attention.head_dim)
         for linear in (attention.q_proj, attention.k_proj)
     )
-    return torch.cat((queries, keys, attention.v_proj.weight))
+    return torch.cat((queries, keys, plain_weight(attention.v_proj)))
 
 
 def attend(
