@@ -127,11 +127,14 @@ def test_stopped_it_says_that_it_goes_on(
     codec = _StoppedCodec(number)
     monkeypatch.setattr("dialoom.data.preparation.load_codec", lambda name, device: codec)
     before = signal.signal(signal.SIGTERM, too_late)
+    # a shell that starts tests in the background has them ignore Ctrl-C
+    before_ctrl_c = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         result = CliRunner().invoke(app, arguments)
         assert signal.getsignal(signal.SIGTERM) is too_late
     finally:
         signal.signal(signal.SIGTERM, before)
+        signal.signal(signal.SIGINT, before_ctrl_c)
     assert result.exit_code == 130
     assert result.stderr.splitlines()[-1].endswith("the same command goes on from there")
     assert "Traceback" not in result.output

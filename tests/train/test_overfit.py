@@ -50,7 +50,7 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The first seconds of two bundled clips, as the recordings of a folder."""
     source = tmp_path_factory.mktemp("source")
     for number, text in enumerate(TEXTS, start=1):
-        clip = files("dialoom") / "demo_data" / "clips" / f"demo_{number:02d}.opus"
+        clip = files("dialoom") / "demo_data" / "clips" / f"demo_{number:03d}.opus"
         waveform = resample(read_audio(Path(str(clip))), SPEC.sample_rate_hz)
         second = Waveform(waveform.samples[: SPEC.sample_rate_hz], SPEC.sample_rate_hz)
         write_audio(source / f"{number}.wav", second)
