@@ -196,7 +196,7 @@ def test_recipes_parse(tmp_path: Path) -> None:
             data = {name: {**whole.get(name, {}), **data.get(name, {})} for name in whole | data}
         path = tmp_path / "recipe.yaml"
         path.write_text(yaml.safe_dump(data), encoding="utf-8")
-        load_recipe(path)
+        assert load_recipe(path).data.shares, block.text
 
 
 def test_the_reference_is_what_the_code_says() -> None:
@@ -211,9 +211,13 @@ def test_every_recipe_field_is_described() -> None:
 
 
 def test_lines_of_a_batch_are_read() -> None:
-    for block in _blocks(DOCS / "speaking.md", "jsonl"):
-        for line in block.text.splitlines():
-            BatchLine.model_validate(json.loads(line))
+    lines = [
+        BatchLine.model_validate(json.loads(line))
+        for block in _blocks(DOCS / "speaking.md", "jsonl")
+        for line in block.text.splitlines()
+    ]
+    assert lines
+    assert all(line.text for line in lines)
 
 
 @pytest.fixture(scope="module")

@@ -65,8 +65,9 @@ def stop_and_go_on(files: Path, whole: Path) -> dict[str, object]:
     try:
         run(files, Path("halves"), engine="ray")
     except KeyboardInterrupt:
-        pass
-    preparation.finish_part = original
+        preparation.finish_part = original
+    else:
+        raise AssertionError("the run went on to its end")
     shards = [path.name for path in Path("halves").glob("data-*")]
     codec = FakeCodec()
     run(files, Path("halves"), codec)

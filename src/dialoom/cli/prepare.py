@@ -81,7 +81,6 @@ def prepare_command(
     try:
         with _terminate_as_ctrl_c():
             from dialoom.data import Columns, PrepareOptions
-            from dialoom.errors import DataError
 
             given = min_seconds is not None or max_seconds is not None
             if given and not (dialogue or split_long):

@@ -1,7 +1,8 @@
 """One frozen object of all settings, and the run that it describes."""
 
 from dialoom.recipe.limits import limits_of
-from dialoom.recipe.run import RECIPE_FILE, RunResult, run_recipe, train
+from dialoom.recipe.resuming import RECIPE_FILE
+from dialoom.recipe.run import RunResult, run_recipe, train
 from dialoom.recipe.settings import Recipe, load_recipe
 
 __all__ = [

@@ -10,7 +10,6 @@ from dialoom.checkpoint import (
     LoadedModel,
     ModelInfo,
     RunStore,
-    last_checkpoint,
     load_adapter_files,
     load_model,
     load_training_state,
@@ -26,11 +25,12 @@ from dialoom.data import (
 )
 from dialoom.data.atomic import atomic_path
 from dialoom.data.corpus import refuse_other_codec
-from dialoom.errors import CheckpointError, DataError, RecipeError
+from dialoom.errors import DataError, RecipeError
 from dialoom.evaluate import write_report
 from dialoom.model import PRESETS, DiaModel, Revision, initialize
 from dialoom.observe import EventRecord, RunObserver, SilentObserver
 from dialoom.recipe.probe import SentenceProbe
+from dialoom.recipe.resuming import RECIPE_FILE, find_checkpoint
 from dialoom.recipe.settings import Recipe, load_recipe
 from dialoom.sequence import layout_for
 from dialoom.text import TagTable
@@ -48,8 +48,6 @@ from dialoom.train import (
     prepare_model,
     use_tf32,
 )
-
-RECIPE_FILE = "recipe.yaml"
 
 
 @dataclass(frozen=True)
@@ -94,7 +92,7 @@ def run_recipe(recipe: Recipe, run_dir: Path, *, resume: bool = False) -> RunRes
     with join_ranks(recipe.train.device) as (ranks, device):
         use_tf32(device, enabled=recipe.train.tf32)
         torch.manual_seed(recipe.train.seed)  # of dropout in adapters, and of stochastic rounding
-        checkpoint = ranks.ask_first(lambda: _find_checkpoint(recipe, run_dir, resume=resume))
+        checkpoint = ranks.ask_first(lambda: find_checkpoint(recipe, run_dir, resume=resume))
         corpus = Mixture.open(recipe.data.shares)
         loaded = open_model(recipe, corpus, checkpoint)
         datasets = open_datasets(recipe, corpus, loaded)
@@ -144,23 +142,6 @@ def _observe(
 
 def _store(settings: TrainSettings, run_dir: Path, info: ModelInfo) -> RunStore:
     return RunStore(run_dir, info, keep_last=settings.keep_last, keep_every=settings.keep_every)
-
-
-def _find_checkpoint(recipe: Recipe, run_dir: Path, *, resume: bool) -> Path | None:
-    """Where to go on from; None for a run that starts."""
-    checkpoint = last_checkpoint(run_dir)
-    if resume:
-        if checkpoint is None:
-            raise CheckpointError(
-                f"{run_dir} holds no checkpoint to resume from: remove it and start again "
-                "without --resume"
-            )
-        _check_resumable(recipe, run_dir)
-        return checkpoint
-    if run_dir.exists() and (not run_dir.is_dir() or any(run_dir.iterdir())):
-        way_on = f"go on with it by --resume {run_dir}" if checkpoint else "remove it"
-        raise RecipeError(f"{run_dir} is there already: {way_on}, or give observe.run_dir=ANOTHER")
-    return None
 
 
 def open_model(recipe: Recipe, corpus: Mixture, checkpoint: Path | None) -> LoadedModel:
@@ -312,47 +293,3 @@ def _announce(
 
 def _untagged_languages(dataset: Clips, tags: TagTable) -> list[str]:
     return [name for name in dataset.languages if f"[{name}]" not in tags.bytes_of_tags]
-
-
-_MAY_CHANGE = frozenset(
-    {
-        "data.corpus",
-        "train.steps",
-        "train.epochs",
-        "train.device",
-        "train.valid_every",
-        "train.sample_every",
-        "train.checkpoint_every",
-        "train.keep_last",
-        "train.keep_every",
-        "train.best_by",
-        "train.parallel",
-        "train.memory_steps",
-        "train.probe_passes",
-        "train.max_bad_steps",
-        "train.on_divergence",
-        "train.spike_deviations",
-        "train.stall_seconds",
-        "train.log_every",
-    }
-)
-
-
-def _check_resumable(recipe: Recipe, run_dir: Path) -> None:
-    """A resumed run is the same run: what decides its numbers may not differ."""
-    started = load_recipe(run_dir / RECIPE_FILE)
-    weights = [[weight for _, weight in r.data.shares] for r in (recipe, started)]
-    if weights[0] != weights[1]:
-        raise RecipeError(
-            f"data.corpus has the weights {weights[0]}, the run in {run_dir} was started with "
-            f"{weights[1]}: put them back, or start a new run from its checkpoint with model.base"
-        )
-    for section in ("model", "data", "train"):  # where the corpus lies may change, not what it is
-        before, now = getattr(started, section), getattr(recipe, section)
-        for name in type(before).model_fields:
-            old, new = getattr(before, name), getattr(now, name)
-            if old != new and f"{section}.{name}" not in _MAY_CHANGE:
-                raise RecipeError(
-                    f"{section}.{name} is {new!r}, the run in {run_dir} was started with {old!r}: "
-                    "put it back, or start a new run from its checkpoint with model.base"
-                )
