@@ -4,7 +4,7 @@ from pathlib import Path
 
 from fake_audio import FakeCodec, write_tone
 
-from dialoom.data import PrepareSummary, prepare
+from dialoom.data import PrepareOptions, PrepareSummary, prepare
 
 
 def write_clip(folder: Path, name: str, text: str = "some text", duration_s: float = 0.2) -> Path:
@@ -21,7 +21,8 @@ def write_source(tmp_path: Path, number: int = 5) -> Path:
 
 
 def prepare_fake(source: Path, out: Path, codec: FakeCodec | None = None) -> PrepareSummary:
-    return prepare(source, out, codec=codec or FakeCodec())
+    """One clip at a time, so that a codec that is killed has encoded exactly those before it."""
+    return prepare(source, out, PrepareOptions(workers=1), codec=codec or FakeCodec())
 
 
 def read_files(path: Path) -> dict[str, bytes]:

@@ -1,11 +1,13 @@
 """Preparing keeps what is good and lists what is not."""
 
 import json
+import threading
 from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
+import torch
 from fake_audio import FakeCodec, tone, write_tone
 from fake_source import prepare_fake, read_files, write_clip, write_source
 
@@ -151,3 +153,34 @@ def test_a_defect_of_the_codec_is_not_a_bad_clip(tmp_path: Path) -> None:
 
     with pytest.raises(RuntimeError, match="a bug"):
         prepare_fake(write_source(tmp_path), tmp_path / "out", BrokenCodec())
+
+
+class _WatchedCodec(FakeCodec):
+    def __init__(self) -> None:
+        super().__init__()
+        self.threads: set[tuple[int, int]] = set()
+
+    def encode(self, waveform: Waveform) -> Codes:
+        self.threads.add((threading.get_ident(), torch.get_num_threads()))
+        return super().encode(waveform)
+
+
+def test_clips_are_encoded_beside_each_other_and_share_the_cores(tmp_path: Path) -> None:
+    source = write_source(tmp_path, number=40)
+    prepare_fake(source, tmp_path / "one-by-one")
+    num_cores, codec = torch.get_num_threads(), _WatchedCodec()
+    torch.set_num_threads(4)
+    try:
+        prepare(source, tmp_path / "two", PrepareOptions(workers=2), codec=codec)
+        after = torch.get_num_threads()
+    finally:
+        torch.set_num_threads(num_cores)
+    assert (len(codec.threads), {cores for _, cores in codec.threads}, after) == (2, {2}, 4)
+    assert read_files(tmp_path / "two") == read_files(tmp_path / "one-by-one")
+
+
+def test_a_gpu_encodes_one_clip_at_a_time(tmp_path: Path) -> None:
+    codec = _WatchedCodec()
+    options = PrepareOptions(workers=2, device="cuda")
+    prepare(write_source(tmp_path, number=8), tmp_path / "out", options, codec=codec)
+    assert codec.threads == {(threading.get_ident(), torch.get_num_threads())}

@@ -68,7 +68,10 @@ def test_a_shard_without_a_finished_one_is_taken_over(tmp_path: Path, stop_at: i
 
 
 def test_a_run_that_is_shot_loses_seconds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nothing runs after SIGKILL, so what is there while the codec works is what stays."""
+    """Nothing runs after SIGKILL, so what is there while the codec works is what stays.
+
+    As on a GPU, where no clip is encoded while another is written.
+    """
     assert SAVE_EVERY_S <= 60
     monkeypatch.setattr("dialoom.data.preparation.SAVE_EVERY_S", 0.0)
     source = write_source(tmp_path, number=5)
@@ -80,7 +83,7 @@ def test_a_run_that_is_shot_loses_seconds(tmp_path: Path, monkeypatch: pytest.Mo
                 shutil.copytree(tmp_path / "out", shot)
             return super().encode(waveform)
 
-    prepare_fake(source, tmp_path / "out", ShotCodec())
+    prepare(source, tmp_path / "out", PrepareOptions(device="cuda"), codec=ShotCodec())
     assert sorted(read_files(shot)) == [".lock", "data-00000.parquet.begun"]
     assert prepare_fake(source, shot).num_reused == 3
     assert read_files(shot) == read_files(tmp_path / "out")

@@ -11,9 +11,11 @@ import pytest
 from fake_source import read_files, write_clip
 from killed_run import CLIPS_PER_SHARD, codes_hash, run
 
+from dialoom.data import PrepareOptions
+from dialoom.data.encoding import AHEAD_PER_WORKER
 from dialoom.data.shard import read_clips, shard_paths
 
-NUM_CLIPS, NUM_KILLS = 40, 3
+NUM_CLIPS, NUM_KILLS = 64, 3
 
 
 def _read_notes(notes: Path) -> list[str]:
@@ -34,7 +36,7 @@ def test_killed_at_random_moments(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         noted = len(_read_notes(notes))
         process = context.Process(target=run, args=(str(source), str(out), str(notes)))
         process.start()
-        more = random_moments.randrange(3, 12)
+        more = random_moments.randrange(12, 20)
         while len(_read_notes(notes)) < noted + more and process.is_alive():
             time.sleep(0.002)
         time.sleep(random_moments.uniform(0.0, 0.03))
@@ -50,4 +52,5 @@ def test_killed_at_random_moments(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     run(str(source), str(out), str(notes))
     run(str(source), str(tmp_path / "whole"), str(tmp_path / "other-notes"))
     assert read_files(out) == read_files(tmp_path / "whole")
-    assert len(_read_notes(notes)) <= NUM_CLIPS + NUM_KILLS * CLIPS_PER_SHARD
+    in_work = PrepareOptions().workers * AHEAD_PER_WORKER
+    assert len(_read_notes(notes)) <= NUM_CLIPS + NUM_KILLS * (CLIPS_PER_SHARD + in_work)

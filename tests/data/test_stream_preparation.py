@@ -66,7 +66,7 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def _prepare(source: Path, out: Path, codec: FakeCodec | None = None) -> PrepareSummary:
-    return prepare_stream(str(source), out, codec=codec or FakeCodec())
+    return prepare_stream(str(source), out, PrepareOptions(workers=1), codec=codec or FakeCodec())
 
 
 class _KilledCodec(FakeCodec):

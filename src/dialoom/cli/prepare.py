@@ -41,7 +41,7 @@ def prepare_command(
         str | None, typer.Option(help="Of clips whose source names none, such as en.")
     ] = None,
     speaker: Annotated[str | None, typer.Option(help="Of clips whose source names none.")] = None,
-    workers: Annotated[int, typer.Option(help="Threads that read ahead of the codec.")] = 2,
+    workers: Annotated[int, typer.Option(help="Clips in work at a time.")] = 2,
     device: Annotated[str, typer.Option(help="Where the codec runs: cpu, cuda.")] = "cpu",
     valid_fraction: Annotated[
         float, typer.Option(help="Share of the clips kept for validation, chosen by their ids.")
