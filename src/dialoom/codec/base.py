@@ -1,5 +1,6 @@
 """The seam between sound and tokens: what a codec promises, and the codes it makes."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
@@ -93,3 +94,7 @@ class Codec(Protocol):
             CodecError: the codes have another number of codebooks, or ids out of range.
         """
         ...
+
+    def decode_many(self, clips: Sequence[Codes]) -> list[Waveform]:
+        """`decode` of each clip, in their order, in less time where the codec knows how."""
+        return [self.decode(codes) for codes in clips]

@@ -49,8 +49,8 @@ class DacCodec(PretrainedCodec):
         codes_CF: Tensor = self._model.encode(audio_11N).audio_codes[0]
         return codes_CF
 
-    def _decode(self, codes_1CF: Int[Tensor, "1 C F"]) -> Float[Tensor, "..."]:
-        audio: Tensor = self._model.decode(audio_codes=codes_1CF).audio_values
+    def _decode(self, codes_BCF: Int[Tensor, "B C F"]) -> Float[Tensor, "..."]:
+        audio: Tensor = self._model.decode(audio_codes=codes_BCF).audio_values
         return audio
 
 

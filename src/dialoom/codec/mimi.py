@@ -60,6 +60,6 @@ class MimiCodec(PretrainedCodec):
         codes_CF: Tensor = encoded.audio_codes[0]
         return codes_CF
 
-    def _decode(self, codes_1CF: Int[Tensor, "1 C F"]) -> Float[Tensor, "..."]:
-        audio: Tensor = self._model.decode(codes_1CF).audio_values
+    def _decode(self, codes_BCF: Int[Tensor, "B C F"]) -> Float[Tensor, "..."]:
+        audio: Tensor = self._model.decode(codes_BCF).audio_values
         return audio

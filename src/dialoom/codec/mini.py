@@ -9,19 +9,23 @@ Refused: another number of codebooks and ids out of range, for they come from an
 import copy
 import hashlib
 import json
+from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
 
 import numpy as np
 import torch
+from jaxtyping import Float, Int
 from safetensors import SafetensorError
 from safetensors.torch import load as load_tensors
+from torch import Tensor
 from torch.nn import functional
 
 from dialoom.audio.resample import resample
 from dialoom.audio.waveform import Waveform
 from dialoom.codec.base import CodecSpec, Codes, DecoderReach
 from dialoom.codec.mini_network import MiniNetwork, MiniShape
+from dialoom.codec.parallel import decode_beside, decode_in_batches
 from dialoom.codec.pretrained import refuse_foreign_codes
 from dialoom.errors import AudioError, CodecError
 
@@ -122,7 +126,6 @@ class MiniCodec:
         codes = self._encoder.quantizer.encode(self._encoder.encode(samples[None]))[0]
         return Codes(frames=codes.numpy().astype(np.uint16))
 
-    @torch.inference_mode()
     def decode(self, codes: Codes) -> Waveform:
         """F frames become F · 512 samples.
 
@@ -130,10 +133,22 @@ class MiniCodec:
             CodecError: the codes have another number of codebooks, or ids out of range.
         """
         refuse_foreign_codes(codes, self._spec)
-        ids = torch.from_numpy(codes.frames.astype(np.int64)).to(self._device)
-        samples = self._decoder.decode(self._decoder.quantizer.decode(ids[None]))[0]
-        samples = samples.clamp(-1.0, 1.0).cpu()
-        return Waveform(samples=samples.numpy(), sample_rate_hz=self._spec.sample_rate_hz)
+        ids_1FC = torch.from_numpy(codes.frames.astype(np.int64))[None]
+        samples = self._samples(ids_1FC)[0].cpu().numpy()
+        return Waveform(samples, sample_rate_hz=self._spec.sample_rate_hz)
+
+    def decode_many(self, clips: Sequence[Codes]) -> list[Waveform]:
+        """`decode` of each clip: on a CPU beside each other, on a GPU equal lengths at once."""
+        if self._device.type == "cpu":
+            return decode_beside(self.decode, clips)
+        for codes in clips:
+            refuse_foreign_codes(codes, self._spec)
+        return decode_in_batches(self._samples, clips, sample_rate_hz=self._spec.sample_rate_hz)
+
+    @torch.inference_mode()
+    def _samples(self, ids_BFC: Int[Tensor, "B F C"]) -> Float[Tensor, "B N"]:
+        latents = self._decoder.quantizer.decode(ids_BFC.to(self._device))
+        return self._decoder.decode(latents).clamp(-1.0, 1.0)
 
 
 def _read_network(content: bytes, where: str) -> MiniNetwork:

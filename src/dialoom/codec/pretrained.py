@@ -7,6 +7,7 @@ shorter clip, and its last frames come out different (tests/codec/test_dac_codec
 import hashlib
 import re
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +20,7 @@ from torch.nn import functional
 from dialoom.audio.resample import resample
 from dialoom.audio.waveform import Waveform
 from dialoom.codec.base import Codec, CodecSpec, Codes
+from dialoom.codec.parallel import decode_beside, decode_in_batches
 from dialoom.errors import AudioError, CodecError
 
 if TYPE_CHECKING:
@@ -59,7 +61,6 @@ class PretrainedCodec(ABC, Codec):
         codes_CF = self._encode(functional.pad(audio_11N, (0, missing)))
         return Codes(codes_CF.T.cpu().numpy().astype(np.uint16))
 
-    @torch.inference_mode()
     def decode(self, codes: Codes) -> Waveform:
         """F frames become F · hop samples.
 
@@ -69,19 +70,32 @@ class PretrainedCodec(ABC, Codec):
             CodecError: the codes have another number of codebooks, or ids out of range.
         """
         refuse_foreign_codes(codes, self._spec)
-        if codes.num_frames == 0:
-            return Waveform(np.zeros(0, np.float32), self._spec.sample_rate_hz)
-        codes_1CF = torch.from_numpy(codes.frames.T.astype(np.int64))[None].to(self._device)
-        audio = self._decode(codes_1CF).flatten().float().cpu()
-        num_samples = codes.num_frames * self._spec.hop_length
-        samples = functional.pad(audio[:num_samples], (0, max(0, num_samples - audio.numel())))
-        return Waveform(samples.numpy(), self._spec.sample_rate_hz)
+        ids_1FC = torch.from_numpy(codes.frames.astype(np.int64))[None]
+        return Waveform(self._samples(ids_1FC)[0].cpu().numpy(), self._spec.sample_rate_hz)
+
+    def decode_many(self, clips: Sequence[Codes]) -> list[Waveform]:
+        """`decode` of each clip: on a CPU beside each other, on a GPU equal lengths at once."""
+        if torch.device(self._device).type == "cpu":
+            return decode_beside(self.decode, clips)
+        for codes in clips:
+            refuse_foreign_codes(codes, self._spec)
+        return decode_in_batches(self._samples, clips, sample_rate_hz=self._spec.sample_rate_hz)
+
+    @torch.inference_mode()
+    def _samples(self, ids_BFC: Int[Tensor, "B F C"]) -> Float[Tensor, "B N"]:
+        num_clips, num_frames, _ = ids_BFC.shape
+        num_samples = num_frames * self._spec.hop_length
+        if num_frames == 0:
+            return torch.zeros(num_clips, 0)
+        audio = self._decode(ids_BFC.transpose(1, 2).to(self._device))
+        audio_BN = audio.reshape(num_clips, -1)[:, :num_samples].float()
+        return functional.pad(audio_BN, (0, num_samples - audio_BN.shape[1]))
 
     @abstractmethod
     def _encode(self, audio_11N: Float[Tensor, "1 1 N"]) -> Int[Tensor, "C F"]: ...
 
     @abstractmethod
-    def _decode(self, codes_1CF: Int[Tensor, "1 C F"]) -> Float[Tensor, "..."]: ...
+    def _decode(self, codes_BCF: Int[Tensor, "B C F"]) -> Float[Tensor, "..."]: ...
 
 
 def refuse_foreign_codes(codes: Codes, spec: CodecSpec) -> None:

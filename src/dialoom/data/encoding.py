@@ -1,8 +1,7 @@
 """Entries of a source → clips: threads read, process and, without a GPU, encode them.
 
-A codec gains little from a second core for the convolutions of one clip: with a clip on each core
-the same codes take 0.57 of the time (24 clips, two cores). A GPU has one clip at a time, and the
-threads process ahead of it.
+On a CPU each thread encodes what it has processed, which takes half the time of a codec with all
+cores (`codec/parallel.py`); a GPU has one clip at a time, and the threads process ahead of it.
 
 Clips are encoded one by one, of equal length too. A batch would only be allowed if its codes were
 those of its clips alone, to the bit: a run that was stopped resumes with other clips at hand, and
@@ -12,15 +11,13 @@ may add in another order, and that may change an id.
 
 from collections import deque
 from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from concurrent.futures import Future
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import Protocol, runtime_checkable
 
-import torch
-
 from dialoom.codec.base import Codec, CodecSpec
+from dialoom.codec.parallel import core_pool
 from dialoom.data.clip import Clip, Rejection
 from dialoom.data.columns import Columns
 from dialoom.data.corpus import DEFAULT_VALID_FRACTION
@@ -165,7 +162,7 @@ def encode_entries(
 
     processing = options.processing
     work = process_and_encode if options.device == "cpu" else process
-    with _worker_pool(options.workers) as pool:
+    with core_pool(options.workers) as pool:
         ahead: deque[Future[Clip | ProcessedClip | Rejection]] = deque()
         while True:
             for entry in islice(entries, options.workers * AHEAD_PER_WORKER - len(ahead)):
@@ -173,20 +170,6 @@ def encode_entries(
             if not ahead:
                 return
             yield encode(ahead.popleft().result())
-
-
-@contextmanager
-def _worker_pool(workers: int) -> Iterator[ThreadPoolExecutor]:
-    """Threads that share the cores among them; what has not begun is dropped at the end."""
-    num_cores = torch.get_num_threads()
-    pool = ThreadPoolExecutor(
-        workers, initializer=torch.set_num_threads, initargs=(max(1, num_cores // workers),)
-    )
-    try:
-        yield pool
-    finally:
-        pool.shutdown(cancel_futures=True)
-        torch.set_num_threads(num_cores)  # of threads to come; it was set for these, and for them
 
 
 def encode_clip(processed: ProcessedClip, codec: Codec) -> Clip:

@@ -1,6 +1,6 @@
 """A model that speaks for many at once: each request sees a Synthesizer, all share one engine."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
@@ -54,6 +54,9 @@ class OneThreadCodec:
 
     def decode(self, codes: Codes) -> Waveform:
         return self._thread.submit(self._codec.decode, codes).result()
+
+    def decode_many(self, clips: Sequence[Codes]) -> list[Waveform]:
+        return self._thread.submit(self._codec.decode_many, clips).result()
 
     def close(self) -> None:
         self._thread.shutdown()
