@@ -206,6 +206,9 @@ def test_a_batch_goes_on_after_bad_lines(dialoom: Command, speaker: Path, tmp_pa
         assert len(line) == 1, (number, result.stderr)
         assert message in line[0]
     assert "11 of 16 lines of b.jsonl were not spoken" in result.stderr.splitlines()[-1]
+    alone = dialoom("speak", speaker, "One.", "-o", "alone.wav", "--seed", "4", *QUICK)
+    assert alone.status == 0
+    np.testing.assert_array_equal(soundfile.read("alone.wav")[0], soundfile.read("2.wav")[0])
     first, second, third, fourth = (soundfile.read(f"{i}.wav")[0] for i in range(1, 5))
     np.testing.assert_array_equal(first, third)
     assert not np.array_equal(first, second)

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import pytest
+import torch
 from helpers import small_model
 from tiny_run import SPEC
 
@@ -11,7 +12,16 @@ from dialoom.checkpoint import ModelInfo
 from dialoom.codec import Codes
 from dialoom.errors import GenerationError
 from dialoom.generate import SamplingSettings, Speech, Synthesizer
-from dialoom.generate.guard import Fault, Guard, expected_s, find_fault, speak_guarded
+from dialoom.generate.guard import (
+    Fault,
+    Guard,
+    Take,
+    Wish,
+    expected_s,
+    find_fault,
+    speak_guarded,
+)
+from dialoom.generate.request import Generated, Request
 
 TEXT = "[S1] This sentence has thirty bytes"
 RATE = SPEC.frames_per_second
@@ -50,19 +60,28 @@ class Scripted(Synthesizer):
     def __init__(self, durations_s: Sequence[float]) -> None:
         super().__init__(small_model(), ModelInfo(codec=SPEC))
         self._durations_s = durations_s
-        self.seen: list[SamplingSettings] = []
+        self.seen: list[tuple[int, int | None]] = []
 
-    def synthesize(self, texts: list[str], settings=None, **_: object) -> list[Speech]:
-        self.seen.append(settings)
-        return [speech_of(self._durations_s[settings.seed - 10])]
+    def generate(self, requests: Sequence[Request], *_: object, **__: object) -> list[Generated]:
+        self.seen += [(request.seed, request.max_frames) for request in requests]
+        frames = [round(self._durations_s[request.seed - 10] * RATE) for request in requests]
+        return [Generated(torch.zeros(count, 9, dtype=torch.long), True) for count in frames]
+
+
+def speak(
+    synthesizer: Synthesizer, guard: Guard | None = None, settings: SamplingSettings | None = None
+) -> Take:
+    wish = Wish(TEXT, settings or SamplingSettings(seed=10), guard or Guard())
+    [take] = speak_guarded(synthesizer, [wish])
+    return take
 
 
 def test_the_next_seed_is_tried_until_nothing_is_wrong() -> None:
     synthesizer = Scripted([0, 0.5, 2.0, 2.5])
-    take = speak_guarded(synthesizer, TEXT, SamplingSettings(seed=10), Guard(3))
+    take = speak(synthesizer, Guard(3))
     assert (take.seed, take.fault, take.num_draws) == (12, None, 3)
     assert take.speech.codes.num_frames == round(2.0 * RATE)
-    assert {settings.max_seconds for settings in synthesizer.seen} == {9.0}
+    assert synthesizer.seen == [(seed, round(9.0 * RATE)) for seed in (10, 11, 12)]
 
 
 @pytest.mark.parametrize(
@@ -73,15 +92,26 @@ def test_after_the_last_retry_the_least_fault_is_taken(
     durations_s: list[float], seed: int, fault: Fault
 ) -> None:
     retries = len(durations_s) - 1
-    take = speak_guarded(Scripted(durations_s), TEXT, SamplingSettings(seed=10), Guard(retries))
+    take = speak(Scripted(durations_s), Guard(retries))
     assert (take.seed, take.fault, take.num_draws) == (seed, fault, retries + 1)
+
+
+def test_only_those_with_a_fault_are_drawn_again() -> None:
+    synthesizer = Scripted([2.0, 0, 2.5, 20.0, 0])
+    wishes = [
+        Wish(TEXT, SamplingSettings(seed=seed), Guard(retries))
+        for seed, retries in ((10, 5), (11, 5), (13, 1), (13, 0))
+    ]
+    takes = speak_guarded(synthesizer, wishes)
+    assert [(take.seed, take.num_draws) for take in takes] == [(10, 1), (12, 2), (13, 2), (13, 1)]
+    assert [seed for seed, _ in synthesizer.seen] == [10, 11, 13, 13, 12, 14]
 
 
 def test_without_retries_a_fault_is_told_and_nothing_is_changed() -> None:
     synthesizer = Scripted([20.0])
-    take = speak_guarded(synthesizer, TEXT, SamplingSettings(seed=10))
+    take = speak(synthesizer)
     assert (take.fault, take.num_draws) == (Fault.ENDLESS, 1)
-    assert synthesizer.seen == [SamplingSettings(seed=10)]
+    assert synthesizer.seen == [(10, None)]
 
 
 def test_a_faster_model_is_expected_to_be_faster() -> None:
@@ -90,7 +120,7 @@ def test_a_faster_model_is_expected_to_be_faster() -> None:
 
 def test_retries_that_make_no_sense_are_refused() -> None:
     with pytest.raises(GenerationError, match="every seed says the same"):
-        speak_guarded(Scripted([]), TEXT, SamplingSettings(temperature=0), Guard(2))
+        speak(Scripted([]), Guard(2), SamplingSettings(temperature=0))
     with pytest.raises(GenerationError, match="retries is -1"):
         Guard(-1)
     with pytest.raises(GenerationError, match="bytes per second is 0"):

@@ -17,7 +17,7 @@ from dialoom.generate import SamplingSettings, Synthesizer, Voice
 from dialoom.generate.guard import Fault
 from dialoom.generate.narration import Narration, NarrationOptions, _Heard, choose_context
 from dialoom.generate.parts import PartLimits
-from dialoom.generate.request import Generated
+from dialoom.generate.request import Generated, Request
 
 SCRIPT = "[S1] One is here. [S2] Two is there now. [S1] Three! [S1] Four is far away."
 LIMITS = PartLimits(0.5, 2.0)
@@ -40,12 +40,14 @@ class Recorded(Synthesizer):
             yield Generated(frame, False)
         yield Generated(frames[:0], True)
 
-    def synthesize(self, texts, settings=None, **options):
-        from dialoom.generate import Speech
+    def request(self, text, settings=None, prompt=None, language=None):
+        self._wished = (text, settings, prompt)
+        return Request([0])
 
-        pieces = list(self.stream_codes(texts[0], settings, prompt=options["prompt"]))
-        codes = torch.cat([piece.codes for piece in pieces]).numpy().astype(np.uint16)
-        return [Speech(texts[0], Codes(codes), True)]
+    def generate(self, requests, *_, **__):
+        text, settings, prompt = self._wished
+        pieces = self.stream_codes(text, settings, prompt=prompt)
+        return [Generated(torch.cat([piece.codes for piece in pieces]), True)]
 
 
 def recording(seed: int, *, before_s: float = 0.05, after_s: float = 0.05) -> Codes:

@@ -1,7 +1,7 @@
 """Many scripts from a file of JSON lines; a bad line is reported, and the rest goes on."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -12,7 +12,14 @@ from dialoom.codec.files import write_codes
 from dialoom.errors import GenerationError, UserError
 from dialoom.generate.narration import NarrationOptions
 from dialoom.generate.settings import SamplingSettings
-from dialoom.generate.spoken import OnProgress, Script, Spoken, speak_script
+from dialoom.generate.spoken import (
+    OnProgress,
+    Script,
+    Spoken,
+    refuse_unknown_speakers,
+    speak_script,
+    speak_short,
+)
 from dialoom.generate.synthesizer import Synthesizer
 from dialoom.generate.voice import Voice, VoicePrompt, load_voice
 from dialoom.text import prepare_text
@@ -47,6 +54,9 @@ class BatchLine(BaseModel):
         given = {key: getattr(self, key) for key in SAMPLING_KEYS}
         return {key: value for key, value in given.items() if value is not None}
 
+
+ROWS = 8
+"""Lines that are spoken at once."""
 
 NumberedLines = list[tuple[int, BatchLine | str]]
 """Lines with their numbers from 1; for a bad one what is wrong with it."""
@@ -136,31 +146,75 @@ def speak_batch(
     defaults: BatchDefaults,
     on_progress: OnProgress | None = None,
 ) -> Iterator[LineResult]:
-    """Speaks line by line and writes its files; what a person can mend costs its line alone."""
-    for done, (number, line) in enumerate(lines):
+    """Speaks ROWS lines at a time and writes their files; a line's fault costs its line alone."""
+    for start in range(0, len(lines), ROWS):
         if on_progress is not None:
-            on_progress(done, len(lines))
-        if isinstance(line, str):
-            yield LineResult(number, None, error=line)
-            continue
-        try:
-            spoken = _speak_line(synthesizer, line, defaults)
-            yield LineResult(number, Path(line.out), spoken)
-        except (UserError, OSError) as error:
-            yield LineResult(number, Path(line.out), error=" ".join(str(error).split()))
+            on_progress(start, len(lines))
+        yield from _speak_lines(synthesizer, lines[start : start + ROWS], defaults)
     if on_progress is not None:
         on_progress(len(lines), len(lines))
 
 
-def _speak_line(synthesizer: Synthesizer, line: BatchLine, defaults: BatchDefaults) -> Spoken:
-    out = Path(line.out)
-    check_writable(out, synthesizer.codec_spec.sample_rate_hz)
-    spoken = speak_script(synthesizer, script_of(line.text, defaults, line))
+def _speak_lines(
+    synthesizer: Synthesizer, lines: NumberedLines, defaults: BatchDefaults
+) -> Iterator[LineResult]:
+    """Those of one batch, in their order."""
+    scripts: dict[int, Script] = {}
+    refused: dict[int, str] = {}
+    for number, line in lines:
+        try:
+            scripts[number] = _script_of_line(synthesizer, line, defaults)
+        except (UserError, OSError) as error:
+            refused[number] = _one_line(error)
+    together = _speak_together(synthesizer, scripts)
+    for number, line in lines:
+        out = None if isinstance(line, str) else Path(line.out)
+        if number in refused:
+            yield LineResult(number, out, error=refused[number])
+            continue
+        assert isinstance(line, BatchLine)
+        try:
+            spoken = together.get(number) or speak_script(synthesizer, scripts[number])
+            _write(line, spoken)
+            yield LineResult(number, out, spoken)
+        except (UserError, OSError) as error:
+            yield LineResult(number, out, error=_one_line(error))
+
+
+def _speak_together(
+    synthesizer: Synthesizer, scripts: Mapping[int, Script]
+) -> dict[int, Spoken | None]:
+    """The short ones; nothing if one of them cannot be spoken, for each alone tells which."""
+    try:
+        short = {number: script for number, script in scripts.items() if not script.is_long}
+        spoken = speak_short(synthesizer, list(short.values()))
+    except UserError:
+        return {}
+    return dict(zip(short, spoken, strict=True))
+
+
+def _script_of_line(
+    synthesizer: Synthesizer, line: BatchLine | str, defaults: BatchDefaults
+) -> Script:
+    """What is wrong with a line by itself is found here, before others are spoken with it."""
+    if isinstance(line, str):
+        raise GenerationError(line)
+    check_writable(Path(line.out), synthesizer.codec_spec.sample_rate_hz)
+    script = script_of(line.text, defaults, line)
+    refuse_unknown_speakers(script.text, synthesizer.tags)
+    synthesizer.request(script.text, script.settings, script.prompt, script.language)
+    return script
+
+
+def _write(line: BatchLine, spoken: Spoken) -> None:
     assert spoken.waveform is not None
-    write_audio(out, spoken.waveform)
+    write_audio(Path(line.out), spoken.waveform)
     if line.save_codes is not None:
         write_codes(Path(line.save_codes), spoken.codes)
-    return spoken
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())
 
 
 def _parse(line: str) -> BatchLine | str:

@@ -1,11 +1,12 @@
 """Speech that cannot be right by its length alone: found, and on request drawn again."""
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 from dialoom.errors import GenerationError
 from dialoom.generate.settings import SamplingSettings
+from dialoom.generate.streaming import to_codes
 from dialoom.generate.synthesizer import Speech, Synthesizer
 from dialoom.generate.voice import Voice, VoicePrompt
 from dialoom.text import spoken_bytes
@@ -97,41 +98,76 @@ def find_fault(
     return None
 
 
-def speak_guarded(
-    synthesizer: Synthesizer,
-    text: str,
-    settings: SamplingSettings,
-    guard: Guard | None = None,
-    *,
-    prompt: Voice | VoicePrompt | None = None,
-    language: str | None = None,
-    on_step: Callable[[int, int], None] | None = None,
-) -> Take:
-    """Speaks a text; what has a fault is drawn again with the next seed.
+@dataclass(frozen=True)
+class Wish:
+    """A text to be spoken under a guard.
 
-    With retries, and no limit in the settings, speech is ended where it is endless. Without a take
-    free of faults, the one with the least comes back, the earliest of these.
+    Attributes:
+        text: the script.
+        settings: sampling; its seed is that of the first draw.
+        guard: what is watched for.
+        prompt: a voice to continue.
+        language: its tag goes in front; None for the voice's.
 
     Raises:
         GenerationError: there are retries and the settings are greedy: every seed says the same.
     """
-    guard = guard or Guard()
-    if guard.retries and settings.temperature == 0:
-        raise GenerationError(
-            "at temperature 0 every seed says the same: leave --retries out, or the temperature"
-        )
-    if guard.retries and settings.max_seconds is None:
-        settings = replace(settings, max_seconds=longest_s(text, guard.bytes_per_second))
-    voice = synthesizer.voice(prompt)
+
+    text: str
+    settings: SamplingSettings
+    guard: Guard = field(default_factory=Guard)
+    prompt: Voice | VoicePrompt | None = None
+    language: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.guard.retries and self.settings.temperature == 0:
+            raise GenerationError(
+                "at temperature 0 every seed says the same: leave --retries out, or the temperature"
+            )
+
+    def settings_of_draw(self, number: int) -> SamplingSettings:
+        """The next seed for each; with retries speech is ended where it would be endless."""
+        limit_s = self.settings.max_seconds
+        if self.guard.retries and limit_s is None:
+            limit_s = longest_s(self.text, self.guard.bytes_per_second)
+        return replace(self.settings, seed=self.settings.seed + number, max_seconds=limit_s)
+
+
+def speak_guarded(
+    synthesizer: Synthesizer,
+    wishes: Sequence[Wish],
+    *,
+    on_step: Callable[[int, int], None] | None = None,
+) -> list[Take]:
+    """Speaks the texts in one batch; those with a fault are drawn again with their next seed.
+
+    Without a take free of faults, the one with the least comes back, the earliest of these.
+
+    Raises:
+        TextError, GenerationError, CodecError: one of them cannot be spoken.
+    """
     rate = synthesizer.codec_spec.frames_per_second
-    takes: list[Take] = []
-    for seed in range(settings.seed, settings.seed + guard.retries + 1):
-        speech = synthesizer.synthesize(
-            [text], replace(settings, seed=seed), prompt=voice, language=language, on_step=on_step
-        )[0]
-        takes.append(Take(speech, seed, find_fault(speech, rate, guard.bytes_per_second)))
-        if takes[-1].fault is None:
-            break
+    voices = [synthesizer.voice(wish.prompt) for wish in wishes]
+    takes: list[list[Take]] = [[] for _ in wishes]
+    going = list(range(len(wishes)))
+    while going:
+        asked = [wishes[i].settings_of_draw(len(takes[i])) for i in going]
+        requests = [
+            synthesizer.request(wishes[i].text, settings, voices[i], wishes[i].language)
+            for i, settings in zip(going, asked, strict=True)
+        ]
+        spoken = synthesizer.generate(requests, on_step=on_step)
+        for i, settings, result in zip(going, asked, spoken, strict=True):
+            speech = Speech(wishes[i].text, to_codes(result), result.stopped)
+            fault = find_fault(speech, rate, wishes[i].guard.bytes_per_second)
+            takes[i].append(Take(speech, settings.seed, fault))
+        going = [
+            i for i in going if takes[i][-1].fault and len(takes[i]) <= wishes[i].guard.retries
+        ]
+    return [_best(of_wish) for of_wish in takes]
+
+
+def _best(takes: Sequence[Take]) -> Take:
     order = [None, *Fault]
     best = min(takes, key=lambda take: order.index(take.fault))
     return replace(best, num_draws=len(takes))

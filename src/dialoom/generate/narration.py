@@ -16,6 +16,7 @@ from dialoom.generate.guard import (
     Fault,
     Guard,
     Take,
+    Wish,
     expected_s,
     find_fault,
     longest_s,
@@ -211,9 +212,8 @@ class Narration:
         asked = add_ending_tag(text) if self._options.end_tag else text
         if self._options.retries:
             guard = Guard(self._options.retries, rate)
-            take = speak_guarded(
-                self._synthesizer, asked, settings, guard, prompt=context, language=self._language
-            )
+            wish = Wish(asked, settings, guard, context, self._language)
+            [take] = speak_guarded(self._synthesizer, [wish])
             yield from self._note(take.speech.codes)
         else:
             take = yield from self._stream(asked, settings, context)

@@ -1,6 +1,6 @@
 """One script, of any length, with everything that is said of how: what the command line speaks."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -8,13 +8,15 @@ import numpy as np
 from dialoom.audio.waveform import Waveform
 from dialoom.codec import Codes
 from dialoom.errors import GenerationError, TextError
-from dialoom.generate.guard import Guard, speak_guarded
+from dialoom.generate.guard import Guard, Wish, speak_guarded
 from dialoom.generate.narration import Narration, NarrationOptions, SpokenPart
 from dialoom.generate.parts import split_script
 from dialoom.generate.settings import SamplingSettings
 from dialoom.generate.synthesizer import Synthesizer
 from dialoom.generate.voice import Voice, VoicePrompt
 from dialoom.text import SPEAKER_TAG, TagTable, add_ending_tag, prepare_text
+
+SAID_NOTHING = "the model ended before it said anything: try another --seed"
 
 OnProgress = Callable[[int, int], None]
 """Called with (done, all): steps of a short script, parts of a long one."""
@@ -37,6 +39,11 @@ class Script:
     prompt: Voice | VoicePrompt | None = None
     language: str | None = None
     options: NarrationOptions = field(default_factory=NarrationOptions)
+
+    @property
+    def is_long(self) -> bool:
+        """It is spoken in several parts."""
+        return len(split_script(self.text, self.options.limits)) > 1
 
 
 @dataclass(frozen=True)
@@ -75,10 +82,44 @@ def speak_script(
         TextError: the text is empty, or names speakers that the model has no tag for.
         GenerationError, CodecError: it cannot be spoken, or nothing was said.
     """
-    refuse_unknown_speakers(script.text, synthesizer.tags)
-    if len(split_script(script.text, script.options.limits)) > 1:
+    if script.is_long:
+        refuse_unknown_speakers(script.text, synthesizer.tags)
         return _speak_long(synthesizer, script, on_progress)
-    return _speak_short(synthesizer, script, decode=decode, on_progress=on_progress)
+    [spoken] = speak_short(synthesizer, [script], decode=decode, on_progress=on_progress)
+    if spoken is None:
+        raise GenerationError(SAID_NOTHING)
+    return spoken
+
+
+def speak_short(
+    synthesizer: Synthesizer,
+    scripts: Sequence[Script],
+    *,
+    decode: bool = True,
+    on_progress: OnProgress | None = None,
+) -> list[Spoken | None]:
+    """Speaks scripts that are no longer than a part in one batch; None where nothing was said.
+
+    Each sounds as it does alone.
+
+    Raises:
+        TextError, GenerationError, CodecError: one of them cannot be spoken.
+    """
+    wishes = [_wish(synthesizer, script) for script in scripts]
+    takes = speak_guarded(synthesizer, wishes, on_step=on_progress)
+    rate = synthesizer.codec_spec.frames_per_second
+    heard = [take.speech.codes for take in takes if take.speech.codes.num_frames]
+    waveforms = iter(synthesizer.codec.decode_many(heard) if decode else [None] * len(heard))
+    spoken: list[Spoken | None] = []
+    for script, take in zip(scripts, takes, strict=True):
+        codes = take.speech.codes
+        if codes.num_frames == 0:
+            spoken.append(None)
+            continue
+        end_s = codes.num_frames / rate
+        part = SpokenPart(script.text, 0.0, end_s, take.seed, take.fault, take.num_draws)
+        spoken.append(Spoken(codes, next(waveforms), (part,), take.speech.stopped))
+    return spoken
 
 
 def refuse_unknown_speakers(text: str, tags: TagTable) -> None:
@@ -92,31 +133,17 @@ def refuse_unknown_speakers(text: str, tags: TagTable) -> None:
             )
 
 
-def _speak_short(
-    synthesizer: Synthesizer, script: Script, *, decode: bool, on_progress: OnProgress | None
-) -> Spoken:
+def _wish(synthesizer: Synthesizer, script: Script) -> Wish:
+    refuse_unknown_speakers(script.text, synthesizer.tags)
     voice = synthesizer.voice(script.prompt)
     text = script.text
     if script.options.end_tag:
         text = add_ending_tag(
             prepare_text(text) if voice is None else prepare_text(text, voice.speaker)
         )
-    take = speak_guarded(
-        synthesizer,
-        text,
-        script.settings or (voice and voice.settings) or SamplingSettings(),
-        Guard(script.options.retries, script.options.limits.bytes_per_second),
-        prompt=voice,
-        language=script.language,
-        on_step=on_progress,
-    )
-    codes = take.speech.codes
-    if codes.num_frames == 0:
-        raise GenerationError("the model ended before it said anything: try another --seed")
-    end_s = codes.num_frames / synthesizer.codec_spec.frames_per_second
-    part = SpokenPart(script.text, 0.0, end_s, take.seed, take.fault, take.num_draws)
-    waveform = synthesizer.codec.decode(codes) if decode else None
-    return Spoken(codes, waveform, (part,), take.speech.stopped)
+    settings = script.settings or (voice and voice.settings) or SamplingSettings()
+    guard = Guard(script.options.retries, script.options.limits.bytes_per_second)
+    return Wish(text, settings, guard, voice, script.language)
 
 
 def _speak_long(synthesizer: Synthesizer, script: Script, on_progress: OnProgress | None) -> Spoken:

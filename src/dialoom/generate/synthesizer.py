@@ -1,7 +1,7 @@
 """Synthesizer: a model, its codec and its tags, ready to speak."""
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -166,17 +166,43 @@ class Synthesizer:
         voice = self.voice(prompt)
         settings = _settings(settings, voice)
         requests = [
-            self._request(text, voice, language, seed=settings.seed + row)
+            self.request(text, replace(settings, seed=settings.seed + row), voice, language)
             for row, text in enumerate(texts)
         ]
-        max_frames = self._max_frames(settings)
-        results = self.generate(requests, settings, max_frames=max_frames, on_step=on_step)
-        return [_speech(text, result) for text, result in zip(texts, results, strict=True)]
+        results = self.generate(requests, on_step=on_step)
+        return [
+            Speech(text, to_codes(result), result.stopped)
+            for text, result in zip(texts, results, strict=True)
+        ]
+
+    def request(
+        self,
+        text: str,
+        settings: SamplingSettings | None = None,
+        prompt: Voice | VoicePrompt | None = None,
+        language: str | None = None,
+    ) -> Request:
+        """What `speak` asks of the model: a row of `generate`, with settings of its own.
+
+        Raises:
+            TextError: the text is empty or holds control bytes.
+            GenerationError: the prompt has no transcript.
+            CodecError: another codec than the model's made the voice.
+        """
+        voice = self.voice(prompt)
+        settings = _settings(settings, voice)
+        frames = None
+        if voice is None:
+            ids = self.tags.encode(prepare_text(text), language=language)
+        else:
+            ids = self.tags.encode(_script(text, voice), language=language or voice.language)
+            frames = torch.from_numpy(voice.codes.frames.astype(np.int64))
+        return Request(ids, frames, settings.seed, settings, self._max_frames(settings))
 
     def generate(
         self,
         requests: Sequence[Request],
-        settings: SamplingSettings,
+        settings: SamplingSettings | None = None,
         *,
         max_frames: int | None = None,
         on_step: Callable[[int, int], None] | None = None,
@@ -185,7 +211,7 @@ class Synthesizer:
         return generate_codes(
             self.model,
             requests,
-            settings,
+            settings or SamplingSettings(),
             max_frames=max_frames,
             on_step=on_step,
             decoder=self.decoder,
@@ -219,11 +245,8 @@ class Synthesizer:
         language: str | None = None,
     ) -> Iterator[Generated]:
         """`stream` as codes, frame by frame; the last piece, without frames, says if it stopped."""
-        voice = self.voice(prompt)
-        settings = _settings(settings, voice)
-        request = self._request(text, voice, language, seed=settings.seed)
-        max_frames = self._max_frames(settings)
-        return stream_codes(Decoding(self.decoder, [request], settings, max_frames=max_frames))
+        request = self.request(text, settings, prompt, language)
+        return stream_codes(Decoding(self.decoder, [request], SamplingSettings()))
 
     def voice(self, prompt: Voice | VoicePrompt | None) -> Voice | None:
         """A prompt in the form that the model reads.
@@ -237,14 +260,6 @@ class Synthesizer:
         if prompt is not None:
             check_voice(prompt, self.codec_spec)
         return prompt
-
-    def _request(
-        self, text: str, voice: Voice | None, language: str | None, *, seed: int
-    ) -> Request:
-        if voice is None:
-            return Request(self.tags.encode(prepare_text(text), language=language), None, seed)
-        ids = self.tags.encode(_script(text, voice), language=language or voice.language)
-        return Request(ids, torch.from_numpy(voice.codes.frames.astype(np.int64)), seed)
 
     @property
     def decoder(self) -> StepDecoder:
@@ -287,7 +302,3 @@ def _script(text: str, voice: Voice) -> str:
     if not text.strip():
         return text  # which the tag table refuses
     return join_scripts(prepare_text(voice.text), prepare_text(text, voice.speaker))
-
-
-def _speech(text: str, result: Generated) -> Speech:
-    return Speech(text, to_codes(result), result.stopped)

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from dialoom.audio import Waveform
 from dialoom.codec import Codec, CodecSpec, Codes
@@ -163,13 +163,7 @@ class _SharedSynthesizer(Synthesizer):
         prompt: Voice | VoicePrompt | None = None,
         language: str | None = None,
     ) -> Iterator[Generated]:
-        settings = settings or SamplingSettings()
-        request = replace(
-            self._request(text, self.voice(prompt), language, seed=settings.seed),
-            settings=settings,
-            max_frames=self._max_frames(settings),
-        )
-        self._ticket = self._engine.submit(request)
+        self._ticket = self._engine.submit(self.request(text, settings, prompt, language))
         if self._is_cancelled:
             self._ticket.cancel()
         return self._ticket.pieces(self._deadline_s)
