@@ -2,9 +2,10 @@
 
     python recipes/mini_model/make_corpus.py OUT --texts SENTENCES.txt --hours 8
 
-needs espeak-ng on the PATH. OUT/own, OUT/words, OUT/train and OUT/heldout each become a source
-that `dialoom prepare --format csv` reads. A clip's name is a hash of who says what in it: running the
-same command again makes only what is missing, and gives the same corpus.
+needs espeak-ng on the PATH. OUT/everyday, OUT/words, OUT/book, OUT/train, OUT/heldout and
+OUT/heldout-book each become a source that `dialoom prepare --format csv` reads. A clip's name is a
+hash of who says what in it: running the same command again makes only what is missing, and gives
+the same corpus.
 """
 
 import argparse
@@ -58,20 +59,29 @@ OWN_SENTENCE_SHARE = 0.15
 UNTAGGED_SHARE = 0.5
 """Of the English clips: without a language, as most people will ask for speech."""
 
+EVERYDAY_HELD_OUT = Path(__file__).with_name("heldout.txt")
+"""Sentences of the grammar that no clip of a training has."""
+
 NUM_HELD_OUT = 50
+"""Of the text file's sentences."""
 SHORT_CHARACTERS = 38
 """At most so long is each of the two turns of a dialogue."""
 
 CLIPS_AT_ONCE = 200
 """Handed to the threads together; the hours are counted after each lot."""
 
-OWN_HOURS = 12.0
-"""Of OUT/own. Spelling is learnt from many different words, and sooner in one voice than in six."""
+EVERYDAY_HOURS = 5.0
+"""Of the grammar's sentences in the base's own voice: few words, each heard a thousand times."""
 
-WORDS_HOURS = 1.0
-FRAGMENT_SHARES = {1: 0.4, 2: 0.35, 3: 0.25}
-"""Of fragments of one word, two and three: a model learns what letters sound like where there are
-so few that it cannot mistake their place."""
+BOOK_HOURS = 12.0
+"""Of the text file's in that voice: spelling is learnt from many words, and sooner in one voice."""
+
+WORDS_HOURS = 6.0
+WORDS_OWN_SHARE = 0.85
+WORDS_GERMAN_SHARE = 0.1
+FRAGMENT_SHARES = {1: 0.25, 2: 0.3, 3: 0.25, 4: 0.2}
+"""Of fragments of one word to four: a model learns what letters sound like where there are so few
+that it cannot mistake their place."""
 
 MIN_S, MAX_S = 0.3, 7.0
 EDGE_S = 0.08
@@ -137,8 +147,8 @@ def endless(items: list[str], rng: random.Random) -> Iterator[str]:
         yield from rng.sample(items, len(items))
 
 
-def plan(sentences: list[str], rng: random.Random) -> Iterator[Script]:
-    """Endless scripts, no two alike."""
+def plan(sentences: list[str], rng: random.Random, secret: set[str]) -> Iterator[Script]:
+    """Endless scripts, no two alike, without the held-out sentences of the grammar."""
     short_ones = [sentence for sentence in sentences if len(sentence) <= SHORT_CHARACTERS]
     book = {False: endless(sentences, rng), True: endless(short_ones, rng)}
     seen: set[str] = set()
@@ -150,13 +160,23 @@ def plan(sentences: list[str], rng: random.Random) -> Iterator[Script]:
         turns = tuple((tag, _sentence(language, is_dialogue, book, rng)) for tag in tags)
         tagged = language != "en" or rng.random() >= UNTAGGED_SHARE
         script = Script(turns, language, tagged)
-        if script.file not in seen:
+        if script.file not in seen and not any(key(said) in secret for _, said in turns):
             seen.add(script.file)
             yield script
 
 
-def plan_own(sentences: list[str], rng: random.Random) -> Iterator[Script]:
-    """Every English sentence once, by the base's own voice."""
+def plan_everyday(rng: random.Random, secret: set[str]) -> Iterator[Script]:
+    """Sentences of the grammar in the base's own voice, no two alike."""
+    seen = set(secret)
+    while True:
+        sentence = say_english(rng)
+        if key(sentence) not in seen:
+            seen.add(key(sentence))
+            yield Script(((OWN, sentence),), "en", tagged=rng.random() >= UNTAGGED_SHARE)
+
+
+def plan_book(sentences: list[str], rng: random.Random) -> Iterator[Script]:
+    """Every sentence of the text file once, in the base's own voice."""
     for sentence in rng.sample(sentences, len(sentences)):
         yield Script(((OWN, sentence),), "en", tagged=rng.random() >= UNTAGGED_SHARE)
 
@@ -166,12 +186,13 @@ def plan_words(sentences: list[str], rng: random.Random) -> Iterator[Script]:
     book = endless(sentences, rng)
     seen: set[str] = set()
     while True:
-        language = "de" if rng.random() < GERMAN_SHARE else "en"
+        language = "de" if rng.random() < WORDS_GERMAN_SHARE else "en"
         words = (next(book) if language == "en" else say_german(rng)).rstrip(".?!").split()
         length = rng.choices(list(FRAGMENT_SHARES), list(FRAGMENT_SHARES.values()))[0]
         start = rng.randrange(max(1, len(words) - length + 1))
         fragment = " ".join(words[start : start + length]).strip(" ,;:-'") + "."
-        tag = rng.choice(rng.choices(PAIRS, PAIR_SHARES)[0])
+        is_own = rng.random() < WORDS_OWN_SHARE
+        tag = OWN if is_own else rng.choice(rng.choices(PAIRS, PAIR_SHARES)[0])
         tagged = language != "en" or rng.random() >= UNTAGGED_SHARE
         script = Script(((tag, fragment[:1].upper() + fragment[1:]),), language, tagged)
         if script.file not in seen:
@@ -259,11 +280,15 @@ def main() -> None:
     held_out = choose_held_out(lines, rng)
     sentences = training_sentences(lines, held_out)
     print(f"{len(sentences)} English pieces of {args.texts.name}")
-    secret = [Script(((OWN, sentence),), "en") for sentence in held_out]
-    make_source(args.out / "heldout", secret, hours=1.0)
+    everyday = EVERYDAY_HELD_OUT.read_text(encoding="utf-8").splitlines()
+    secret = {key(sentence) for sentence in everyday}
+    for name, chosen in (("heldout", everyday), ("heldout-book", held_out)):
+        scripts = [Script(((OWN, sentence),), "en") for sentence in chosen]
+        make_source(args.out / name, scripts, hours=1.0)
+    make_source(args.out / "everyday", plan_everyday(rng, secret), hours=EVERYDAY_HOURS)
     make_source(args.out / "words", plan_words(sentences, rng), hours=WORDS_HOURS)
-    make_source(args.out / "train", plan(sentences, rng), hours=args.hours)
-    make_source(args.out / "own", plan_own(sentences, rng), hours=OWN_HOURS)
+    make_source(args.out / "book", plan_book(sentences, rng), hours=BOOK_HOURS)
+    make_source(args.out / "train", plan(sentences, rng, secret), hours=args.hours)
 
 
 if __name__ == "__main__":

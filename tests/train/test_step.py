@@ -196,32 +196,17 @@ def test_audio_dropout_hides_whole_steps_and_never_the_first(clips: list[Clip]) 
     batch = _batch(clips * 20)
     dropped = _drop(batch, text_dropout=0.0, audio_dropout=0.4)
     pad = TokenLayout().pad_id
+    hidden = (dropped.audio_BTC == pad).all(dim=-1) & (batch.audio_BTC != pad).any(dim=-1)
     spoken = (batch.audio_BTC != pad).any(dim=-1)
-    lost = (dropped.audio_BTC != batch.audio_BTC).any(dim=-1)
-    assert 0.3 < lost.sum() / spoken.sum() < 0.5
-    assert not lost[:, 0].any()
+    assert 0.3 < hidden.sum() / spoken.sum() < 0.5
+    assert not hidden[:, 0].any()
+    assert torch.equal(dropped.audio_BTC[~hidden], batch.audio_BTC[~hidden])
     assert torch.equal(dropped.targets_BTC, batch.targets_BTC)
-    shares = lost.sum(dim=1) / spoken.sum(dim=1)
+    shares = hidden.sum(dim=1) / spoken.sum(dim=1)
     assert shares.min() < 0.15, "some clips are nearly whole"
     assert shares.max() > 0.6, "some clips are nearly gone"
-    longest = max(_longest_run(row) for row in lost)
+    longest = max(_longest_run(row) for row in hidden)
     assert longest >= 32, "whole syllables are hidden, not only steps between others"
-
-
-def test_audio_dropout_hides_the_past_or_puts_other_speech_of_the_clip_there(
-    clips: list[Clip],
-) -> None:
-    batch = _batch(clips * 20)
-    dropped = _drop(batch, text_dropout=0.0, audio_dropout=0.4)
-    num_misheard = 0
-    for inputs_TC, heard_TC in zip(batch.audio_BTC, dropped.audio_BTC, strict=True):
-        lost_TC = heard_TC[(heard_TC != inputs_TC).any(dim=-1)]
-        if bool((lost_TC == TokenLayout().pad_id).all()):
-            continue
-        num_misheard += 1
-        steps = {tuple(step) for step in inputs_TC.tolist()}
-        assert {tuple(step) for step in lost_TC.tolist()} <= steps
-    assert 0.2 < num_misheard / len(clips * 20) < 0.6, "some lose nothing at all"
 
 
 def _longest_run(row: torch.Tensor) -> int:

@@ -214,7 +214,7 @@ def drop_text(batch: Batch, probability: float, generator: torch.Generator) -> B
 
 
 def hide_past(batch: Batch, share: float, pad_id: int, generator: torch.Generator) -> Batch:
-    """Takes parts of the past away, so that the text is the better guide to what follows.
+    """Replaces whole decoder inputs by PAD, so that the text is the better guide to what follows.
 
     Codes are so alike from step to step that a new model learns to continue them long before it
     learns to read. Hiding a part of them is to Dia what dropout in the pre-net is to Tacotron
@@ -223,37 +223,22 @@ def hide_past(batch: Batch, share: float, pad_id: int, generator: torch.Generato
     is hidden together: what is missing for a step can be guessed from its neighbours, a missing
     syllable only from the text.
 
-    In one half of the clips, by chance, the hidden inputs become PAD; in the others they become
-    what the same clip says elsewhere. A model that has said something wrong must find back to the
-    text, which it would never see in recordings alone (scheduled sampling, Bengio et al., arXiv
-    1506.03099, has the same aim, with the model's own mistakes).
-
     Args:
         batch: on the CPU.
         share: mean share of the inputs to hide, at most 0.5.
         pad_id: of the layout.
         generator: decides which.
     """
-    packed = batch.packing is not None
-    clips = _divide(batch.audio_BTC, batch.audio_lengths, packed=packed)
-    heard = [_hide_past_of(clip_TC, share, pad_id, generator) for clip_TC in clips]
-    return replace(batch, audio_BTC=_join(heard, pad_id, packed=packed))
-
-
-def _hide_past_of(
-    inputs_TC: Int64[Tensor, "T C"], share: float, pad_id: int, generator: torch.Generator
-) -> Int64[Tensor, "T C"]:
-    """One clip's inputs with spans of them hidden."""
-    length = len(inputs_TC)
-    share_of_clip = 2 * share * torch.rand(1, generator=generator)
-    span = HIDDEN_SPANS[int(torch.randint(len(HIDDEN_SPANS), (1,), generator=generator))]
-    offset = int(torch.randint(length, (1,), generator=generator))
-    is_misheard = torch.rand(1, generator=generator) < 0.5
-    draws = torch.rand(1 + length // span, generator=generator)
-    is_hidden_T = (draws < share_of_clip).repeat_interleave(span)[:length]
-    is_hidden_T[0] = False
-    instead_TC = torch.where(is_misheard, inputs_TC.roll(offset, 0), pad_id)
-    return torch.where(is_hidden_T[:, None], instead_TC, inputs_TC)
+    hidden = []
+    for length in batch.audio_lengths:
+        share_of_clip = 2 * share * torch.rand(1, generator=generator)
+        span = HIDDEN_SPANS[int(torch.randint(len(HIDDEN_SPANS), (1,), generator=generator))]
+        draws = torch.rand(1 + length // span, generator=generator)
+        is_hidden_T = (draws < share_of_clip).repeat_interleave(span)[:length]
+        is_hidden_T[0] = False
+        hidden.append(is_hidden_T)
+    hidden_BT = _join(hidden, False, packed=batch.packing is not None)
+    return replace(batch, audio_BTC=batch.audio_BTC.masked_fill(hidden_BT[:, :, None], pad_id))
 
 
 def _text(clip: Clip, tags: TagTable, max_text_bytes: int) -> Int64[Tensor, " S"]:
