@@ -277,6 +277,16 @@ def test_a_clip_without_transcript_is_transcribed(
                    "--save-codes", "b.npy").status == 0  # fmt: skip
     assert np.array_equal(np.load("a.npy"), np.load("b.npy"))
 
+    saved = dialoom("voice", "save", speaker, "anna", "clip.wav", "--asr-model", "Ich bin Anna.",
+                    "--language", "de")  # fmt: skip
+    assert saved.status == 0, saved.stderr
+    assert dialoom("speak", speaker, "Hi.", "--voice", "anna", "--save-codes", "c.npy",
+                   *QUICK).status == 0  # fmt: skip
+    assert np.array_equal(np.load("a.npy"), np.load("c.npy"))
+    for clip in ("clip.wav", "a.npy"):
+        refused = dialoom("voice", "save", speaker, "berta", clip)
+        assert_refused(refused, "needs its transcript")
+
     refused = dialoom(*common, "--asr-model", "", "--language", "de", "-o", "a.wav")
     assert_refused(refused, "hears no words in it")
     refused = dialoom(*common, "--asr-model", "x", "--prompt-text", "Ja.", "-o", "a.wav")

@@ -62,7 +62,9 @@ def speak_command(
     SamplingSettings(**sampling)  # type: ignore[arg-type]  # refused before the model is loaded
     lines: NumberedLines = [] if batch is None else read_lines(batch)
     if asr_model is not None:
-        prompt_text = _transcribed(prompt, prompt_text, asr_model, language)
+        prompt_text = transcribed(
+            prompt, prompt_text, asr_model, language, text_option="--prompt-text"
+        )
     said_by = _prompt(voice, prompt, prompt_text)
     synthesizer = load_synthesizer(model, codec, device, revision, precision)
     if isinstance(said_by, Path):
@@ -178,8 +180,17 @@ def _prompt(
     return VoicePrompt(read_audio(prompt), text)
 
 
-def _transcribed(clip: Path | None, text: str, asr_model: str, language: str | None) -> str:
+def transcribed(
+    clip: Path | None, text: str, asr_model: str, language: str | None, *, text_option: str
+) -> str:
     """What a recogniser hears in the clip; told, for a wrong word would spoil the speech.
+
+    Args:
+        clip: the sound of a voice.
+        text: what a person says of it: nothing.
+        asr_model: Hub id or directory of a Whisper.
+        language: spoken in it; None for what the recogniser finds.
+        text_option: where a person can say it better.
 
     Raises:
         GenerationError: there is no clip, it has its transcript, is too long, or without words.
@@ -193,21 +204,21 @@ def _transcribed(clip: Path | None, text: str, asr_model: str, language: str | N
 
     if clip is None or clip.suffix == CODES_SUFFIX or text:
         raise GenerationError(
-            "--asr-model transcribes the sound of --prompt: give a clip, without --prompt-text"
+            f"--asr-model transcribes the sound of a clip: give one, without {text_option}"
         )
     sound = read_audio(clip)
     if sound.duration_s > WINDOW_S:
         raise GenerationError(
-            f"--prompt {clip}: lasts {sound.duration_s:.1f} s, --asr-model hears {WINDOW_S:.0f} s: "
+            f"{clip}: lasts {sound.duration_s:.1f} s, --asr-model hears {WINDOW_S:.0f} s: "
             "use a shorter clip, 5 to 10 s are good"
         )
     sound = resample(sound, SPEECH_RATE_HZ)
     heard = WhisperTranscriber(asr_model).transcribe([sound], language)[0]
     if not heard.text:
         raise GenerationError(
-            f"--prompt {clip}: {asr_model} hears no words in it: say them with --prompt-text"
+            f"{clip}: {asr_model} hears no words in it: say them with {text_option}"
         )
-    typer.echo(f"speak: {clip}: {heard.text!r}; if this is wrong, give --prompt-text", err=True)
+    typer.echo(f"{clip}: {heard.text!r}; if this is wrong, give {text_option}", err=True)
     return heard.text
 
 

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from dialoom.cli import speak_options as opt
-from dialoom.cli.speak import codes_as_voice, given_settings, load_synthesizer
+from dialoom.cli.speak import codes_as_voice, given_settings, load_synthesizer, transcribed
 
 voice_app = typer.Typer(help="Voices kept in files, used by name.", no_args_is_help=True)
 
@@ -16,7 +16,8 @@ def save_command(
     model: opt.Model,
     name: Annotated[str, typer.Argument(help="A name, or a file that ends in .safetensors.")],
     clip: Annotated[Path, typer.Argument(help="5 to 10 s of the voice, or its codes (.npy).")],
-    text: Annotated[str, typer.Option(help='What is said in it: "[S1] …".')],
+    text: Annotated[str, typer.Option(help='What is said in it: "[S1] …".')] = "",
+    asr_model: opt.AsrModel = None,
     language: opt.Language = None,
     temperature: opt.Temperature = None,
     top_p: opt.TopP = None,
@@ -36,6 +37,8 @@ def save_command(
 
     given = given_settings(None, temperature, top_p, top_k, cfg_scale, None)
     settings = SamplingSettings(**given) if given else None  # type: ignore[arg-type]
+    if asr_model is not None:
+        text = transcribed(clip, text, asr_model, language, text_option="--text")
     prompt = None if clip.suffix == CODES_SUFFIX else VoicePrompt(read_audio(clip), text)
     synthesizer = load_synthesizer(model, codec, device, revision)
     if prompt is None:

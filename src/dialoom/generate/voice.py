@@ -84,7 +84,8 @@ def _refuse_no_transcript(text: str) -> None:
     if not split_turns(text):
         raise GenerationError(
             "a voice prompt needs its transcript: say what is spoken in the clip with "
-            "--prompt-text, or let --asr-model write it down (pip install 'dialoom[asr]')"
+            "--prompt-text (voice save: --text), or let --asr-model write it down "
+            "(pip install 'dialoom[asr]')"
         )
 
 
