@@ -12,6 +12,7 @@ from dialoom.errors import GenerationError
 from dialoom.generate import Precision, SamplingSettings, Synthesizer
 from dialoom.generate.decode import Request
 from dialoom.generate.precision import quantizer
+from dialoom.model.projection import Projection
 
 GREEDY = SamplingSettings(temperature=0, cfg_scale=3.0)
 
@@ -32,6 +33,28 @@ def test_model_is_loaded_and_speaks_in_it(directory: Path, precision: str) -> No
     together = synthesizer.generate([request, Request([1, 70])], GREEDY, max_frames=6)[0].codes
     assert alone.shape == (6, 9)
     assert torch.equal(alone, together)
+
+
+def test_int8_rounds_matrices_a_little(directory: Path) -> None:
+    pytest.importorskip("torchao")
+    quantize = quantizer(Precision.INT8, torch.device("cpu"))
+    assert quantize is not None
+    torch.manual_seed(0)
+    weight, x = torch.randn(64, 32), torch.randn(3, 32)
+    exact, rounded = Projection(weight)(x), Projection(weight, quantize)(x)
+    assert 1e-4 < (exact - rounded).norm() / exact.norm() < 0.02
+
+
+def test_int8_speaks(directory: Path) -> None:
+    pytest.importorskip("torchao")
+    synthesizer = Synthesizer.load(directory, precision="int8")
+    plain = Synthesizer.load(directory, precision="bfloat16")
+    requests = [Request([1, 65, 66]), Request([1, 70])]
+    alone = synthesizer.generate(requests[:1], GREEDY, max_frames=6)[0].codes
+    together = synthesizer.generate(requests, GREEDY, max_frames=6)[0].codes
+    assert torch.equal(alone, together)
+    same = alone == plain.generate(requests[:1], GREEDY, max_frames=6)[0].codes
+    assert same.float().mean() > 0.3, "rounding changes some ids of random weights, not all"
 
 
 def test_unknown_precision_is_refused(directory: Path) -> None:
