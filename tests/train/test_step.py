@@ -209,6 +209,24 @@ def test_audio_dropout_hides_whole_steps_and_never_the_first(clips: list[Clip]) 
     assert longest >= 32, "whole syllables are hidden, not only steps between others"
 
 
+def test_misheard_clips_hear_themselves_at_another_time(clips: list[Clip]) -> None:
+    batch = _batch(clips * 20)
+    pad = TokenLayout().pad_id
+    dropped = _drop(batch, text_dropout=0.0, audio_dropout=0.4, misheard_share=0.5)
+    assert torch.equal(dropped.targets_BTC, batch.targets_BTC)
+    assert torch.equal(dropped.audio_BTC[:, 0], batch.audio_BTC[:, 0])
+    num_misheard, num_hidden = 0, 0
+    for inputs_TC, heard_TC in zip(batch.audio_BTC, dropped.audio_BTC, strict=True):
+        lost_TC = heard_TC[(heard_TC != inputs_TC).any(dim=-1)]
+        if (lost_TC == pad).all():
+            num_hidden += len(lost_TC) > 0
+            continue
+        num_misheard += 1
+        steps = {tuple(step) for step in inputs_TC.tolist()}
+        assert {tuple(step) for step in lost_TC.tolist()} <= steps
+    assert min(num_misheard, num_hidden) > 20, "of 120 clips"
+
+
 def _longest_run(row: torch.Tensor) -> int:
     return max((len(run) for run in "".join("01"[int(x)] for x in row).split("0")), default=0)
 
@@ -218,12 +236,17 @@ def _drop(
     *,
     text_dropout: float,
     audio_dropout: float = 0.0,
+    misheard_share: float = 0.0,
     seed: int = 0,
     step: int = 3,
     number: int = 1,
 ) -> Batch:
     settings = TrainSettings(
-        steps=1, text_dropout=text_dropout, audio_dropout=audio_dropout, seed=seed
+        steps=1,
+        text_dropout=text_dropout,
+        audio_dropout=audio_dropout,
+        misheard_share=misheard_share,
+        seed=seed,
     )
     return with_dropout(batch, settings, TokenLayout(), step=step, number=number)
 

@@ -19,6 +19,9 @@ from dialoom.errors import DataError, TextError
 from dialoom.sequence import IGNORE_INDEX, Packing, Spans, TokenLayout, delay_codes
 from dialoom.text import PAD_BYTE, TagTable
 
+MISHEARD_RATIO = 0.7
+"""Of the inputs that would be hidden: from wrong speech the place in the text is harder to tell."""
+
 HIDDEN_SPANS = (4, 8, 16, 32, 64)
 """Steps that `hide_past` hides together: a part of a sound to a word or two, at 86 a second."""
 
@@ -213,8 +216,15 @@ def drop_text(batch: Batch, probability: float, generator: torch.Generator) -> B
     return replace(batch, text_BS=batch.text_BS.masked_fill(dropped_BS, PAD_BYTE))
 
 
-def hide_past(batch: Batch, share: float, pad_id: int, generator: torch.Generator) -> Batch:
-    """Replaces whole decoder inputs by PAD, so that the text is the better guide to what follows.
+def hide_past(
+    batch: Batch,
+    share: float,
+    pad_id: int,
+    generator: torch.Generator,
+    *,
+    misheard_share: float = 0.0,
+) -> Batch:
+    """Takes parts of the past away, so that the text is the better guide to what follows.
 
     Codes are so alike from step to step that a new model learns to continue them long before it
     learns to read. Hiding a part of them is to Dia what dropout in the pre-net is to Tacotron
@@ -223,22 +233,41 @@ def hide_past(batch: Batch, share: float, pad_id: int, generator: torch.Generato
     is hidden together: what is missing for a step can be guessed from its neighbours, a missing
     syllable only from the text.
 
+    Hidden inputs become PAD. In some of the clips they become what the same clip says elsewhere
+    instead, and fewer of them do: a model that has said something wrong must find back to the text,
+    which recordings alone would never show it. Scheduled sampling (Bengio et al., arXiv 1506.03099)
+    has the same aim, with the model's own mistakes.
+
     Args:
         batch: on the CPU.
         share: mean share of the inputs to hide, at most 0.5.
         pad_id: of the layout.
         generator: decides which.
+        misheard_share: share of the clips that mishear.
     """
-    hidden = []
-    for length in batch.audio_lengths:
-        share_of_clip = 2 * share * torch.rand(1, generator=generator)
-        span = HIDDEN_SPANS[int(torch.randint(len(HIDDEN_SPANS), (1,), generator=generator))]
-        draws = torch.rand(1 + length // span, generator=generator)
-        is_hidden_T = (draws < share_of_clip).repeat_interleave(span)[:length]
-        is_hidden_T[0] = False
-        hidden.append(is_hidden_T)
-    hidden_BT = _join(hidden, False, packed=batch.packing is not None)
-    return replace(batch, audio_BTC=batch.audio_BTC.masked_fill(hidden_BT[:, :, None], pad_id))
+    packed = batch.packing is not None
+    clips = _divide(batch.audio_BTC, batch.audio_lengths, packed=packed)
+    heard = []
+    for inputs_TC in clips:
+        if torch.rand(1, generator=generator) < misheard_share:
+            is_lost_T = _choose_spans(len(inputs_TC), share * MISHEARD_RATIO, generator)
+            offset = int(torch.randint(len(inputs_TC), (1,), generator=generator))
+            instead_TC = inputs_TC.roll(offset, 0)
+        else:
+            is_lost_T = _choose_spans(len(inputs_TC), share, generator)
+            instead_TC = torch.full_like(inputs_TC, pad_id)
+        heard.append(torch.where(is_lost_T[:, None], instead_TC, inputs_TC))
+    return replace(batch, audio_BTC=_join(heard, pad_id, packed=packed))
+
+
+def _choose_spans(length: int, share: float, generator: torch.Generator) -> Bool[Tensor, " T"]:
+    """Which of a clip's inputs are lost: whole spans, never the first input."""
+    share_of_clip = 2 * share * torch.rand(1, generator=generator)
+    span = HIDDEN_SPANS[int(torch.randint(len(HIDDEN_SPANS), (1,), generator=generator))]
+    draws = torch.rand(1 + length // span, generator=generator)
+    is_lost_T = (draws < share_of_clip).repeat_interleave(span)[:length]
+    is_lost_T[0] = False
+    return is_lost_T
 
 
 def _text(clip: Clip, tags: TagTable, max_text_bytes: int) -> Int64[Tensor, " S"]:

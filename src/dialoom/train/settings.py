@@ -78,6 +78,9 @@ class TrainSettings(BaseModel):
     """Share of clips whose text is taken away, so that guidance works."""
     audio_dropout: float = Field(default=0.0, ge=0, le=0.5)
     """Mean share of past steps hidden from the decoder; for new models, who must learn to read."""
+    misheard_share: float = Field(default=0.0, ge=0, le=1)
+    """Share of the clips in which other speech stands where the past is hidden: for new models that
+    read already, so that they find back to the text from their own mistakes; 0.5."""
     guided_attention: float = Field(default=0.0, ge=0)
     """Nats per step that cross-attention far from the diagonal costs; for new models, 20."""
     query_key_lr_ratio: float = Field(default=1.0, gt=0, le=1)

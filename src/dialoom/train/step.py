@@ -231,4 +231,10 @@ def with_dropout(
     batch = drop_text(batch, settings.text_dropout, generator)
     if settings.audio_dropout == 0:
         return batch
-    return hide_past(batch, settings.audio_dropout, layout.pad_id, generator)
+    return hide_past(
+        batch,
+        settings.audio_dropout,
+        layout.pad_id,
+        generator,
+        misheard_share=settings.misheard_share,
+    )
