@@ -57,7 +57,7 @@ class WordErrors:
 
 
 def normalise(text: str) -> str:
-    """The words alone: NFKC, lower case, no tags, no known sounds such as "(laughs)", no punctuation.
+    """The words alone: NFKC, lower case; no tags, no punctuation, no sounds such as "(laughs)".
 
     Apostrophes vanish ("don't" is one word), other punctuation parts words as a space does. Numbers
     are left as they are written.
