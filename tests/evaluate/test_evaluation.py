@@ -1,8 +1,8 @@
 """A model measured on a corpus: loss, speech, ceiling, and what is refused."""
 
 import json
+import math
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +20,9 @@ from dialoom.codec import CodecSpec, Codes, load_codec
 from dialoom.data import Clip, Corpus, CorpusWriter
 from dialoom.errors import AudioError, DataError
 from dialoom.evaluate import evaluation as module
-from dialoom.evaluate.evaluation import EvaluateOptions, evaluate_model
+from dialoom.evaluate.evaluation import evaluate_model
+from dialoom.evaluate.figures import count_up
+from dialoom.evaluate.material import EvaluateOptions
 from dialoom.generate import SamplingSettings, Synthesizer
 from dialoom.generate.decode import Generated, Request
 
@@ -80,7 +82,7 @@ def perfect(monkeypatch: pytest.MonkeyPatch, corpus: Corpus) -> list[int]:
             spoken.append(Generated(torch.from_numpy(frames[text].astype(np.int64)), stopped=True))
         return spoken
 
-    monkeypatch.setattr(module, "generate_codes", speak)
+    monkeypatch.setattr(Synthesizer, "generate", speak)
     return sizes
 
 
@@ -89,13 +91,21 @@ def test_a_model_that_says_the_codes_reaches_the_ceiling(
 ) -> None:
     options = EvaluateOptions(split="all", seeds=2, recordings=place / "recordings")
     found = evaluate_model(synthesizer, corpus, options)
-    assert found.against_codec.retrieval_top1 == found.against_codec.length_within == 1
-    assert found.against_codec.median_distortion_db == pytest.approx(0, abs=1e-3)
-    assert found.ceiling is not None and found.against_recordings is not None
-    assert found.ceiling.num_utterances == NUM_CLIPS
-    assert found.against_recordings == replace(found.ceiling, num_utterances=2 * NUM_CLIPS)
-    assert found.ceiling.median_distortion_db > 0.1
+    rows = (found.attempts, found.ceiling, found.recordings)
+    figures = count_up(rows, num_compared=1, ceiling=found.ceiling)
+    spoken, ceiling, recordings = zip(*figures.estimates.values(), strict=True)
+    for of_speech, of_codec in zip(spoken, ceiling, strict=True):
+        assert of_speech == of_codec or math.isnan(of_speech.value)
+    shown = dict(zip(figures.estimates, spoken, strict=True))
+    assert shown["retrieval"].value == shown["length_within"].value == 1
+    assert shown["distortion_db"].value > 0.1 and shown["distortion_ratio"].value == 1
+    assert shown["frames_late"].value == 0
+    assert shown["f0_hz"].value == pytest.approx(110, rel=0.02)
+    assert len(found.ceiling) == len(found.recordings) == NUM_CLIPS
     assert found.distortion_ratio == pytest.approx(1)
+    own = dict(zip(figures.estimates, recordings, strict=True))
+    assert math.isnan(own["distortion_db"].value)
+    assert own["f0_hz"].value == pytest.approx(110, rel=1e-4)
     assert {(a.clip_id, a.seed) for a in found.attempts} == {
         (f"clip-{i}", seed) for i in range(NUM_CLIPS) for seed in range(2)
     }
@@ -137,10 +147,13 @@ def test_an_untrained_model_is_measured_and_runs_on(
 ) -> None:
     options = EvaluateOptions(split="train", max_clips=2, seeds=2, sampling=PLAIN)
     found, again = (evaluate_model(synthesizer, corpus, options) for _ in range(2))
-    assert found == again
-    assert found.against_recordings is found.ceiling is found.distortion_ratio is None
-    assert found.against_codec.stopped < 1
-    assert found.against_codec.median_distortion_db > 1
+    assert found.loss == again.loss and len(found.attempts) == 4
+    for one, other in zip(found.attempts, again.attempts, strict=True):
+        assert repr(one) == repr(other)  # NaN is not equal to itself
+    assert found.distortion_ratio is None and not found.recordings
+    assert not all(attempt.measures.stopped for attempt in found.attempts)
+    assert any(attempt.measures.distortion_db > 1 for attempt in found.attempts)
+    assert all(attempt.is_reference for attempt in found.ceiling)
 
 
 def test_other_codes_are_refused(synthesizer: Synthesizer, tmp_path: Path) -> None:
@@ -193,13 +206,20 @@ def test_the_command_prints_a_table_and_writes_json(
         place / "model", place / "corpus", *arguments, "--recordings", place / "recordings"
     )
     assert lines[0].startswith("6 clips of split all, each spoken with 1 seeds")
-    assert lines[2].split() == ["channel", "mean", *"012345678"]
-    table = {line[:26].strip(): line[26:].split() for line in lines[7:]}
-    assert table["nearest to its own clip"] == ["100.0%"] * 3
-    assert table["distortion ÷ codec alone"] == ["1.00"]
+    assert lines[2].split() == ["loss,", "nats,", "by", "channel", "mean", *"012345678"]
+    (head,) = (i for i, line in enumerate(lines) if line.startswith("what it sounds like"))
+    rows = {line[:32].strip(): line for line in lines[head + 1 : head + 4]}
+    name = next(name for name in rows if name.startswith("a "))
+    assert "100.0 [100.0, 100.0]" in rows[name] and "1.00 [1.00, 1.00]" in rows[name]
+    assert rows[name].split()[-6:] == rows["codec alone"].split()[-6:]
+    assert rows["recordings"].split()[1:] == ["–", "–", "–"]
     content = json.loads(out.read_text())
-    assert content["distortion_ratio"] == pytest.approx(1)
-    assert content["ceiling"]["num_utterances"] == len(content["attempts"]) == NUM_CLIPS
+    (model,) = content["models"]
+    assert content["finished"] and model["finished"]
+    assert model["distortion_ratio"] == pytest.approx(1)
+    assert model["speech"]["retrieval"] == {"value": 1, "low": 1, "high": 1}
+    assert len(model["attempts"]) == NUM_CLIPS
+    assert model["perplexity"] == pytest.approx(math.exp(model["loss"]["loss"]))
     assert content["options"]["recordings"] == str(place / "recordings")
 
 
@@ -212,11 +232,13 @@ def test_the_command_without_recordings_writes_null_for_what_it_cannot_know(
         nothing = torch.zeros(0, 9, dtype=torch.long)
         return [Generated(nothing, stopped=True) for _ in requests]
 
-    monkeypatch.setattr(module, "generate_codes", say_nothing)
+    monkeypatch.setattr(Synthesizer, "generate", say_nothing)
     out = tmp_path / "out.json"
     lines = _run(place / "model", place / "corpus", "--split", "train", "--json", out)
     assert any("--recordings" in line for line in lines)
     content = json.loads(out.read_text())
-    assert content["ceiling"] is content["distortion_ratio"] is None
-    assert content["against_codec"]["median_distortion_db"] is None
-    assert content["against_codec"]["empty"] == 1
+    (model,) = content["models"]
+    assert model["distortion_ratio"] is model["attempts"][0]["measures"]["distortion_db"] is None
+    assert model["speech"]["empty"]["value"] == 1
+    assert model["speech"]["characters_per_second"]["value"] is None
+    assert list(content["references"]) == ["codec alone"]

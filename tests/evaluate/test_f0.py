@@ -8,7 +8,14 @@ from fake_audio import tone
 from fake_speech import fake_sentence
 
 from dialoom.audio import Waveform
-from dialoom.evaluate.f0 import HOP_LENGTH, SAMPLE_RATE_HZ, measure_pitch, track_f0
+from dialoom.evaluate.f0 import (
+    HOP_LENGTH,
+    NO_PITCH,
+    SAMPLE_RATE_HZ,
+    measure_pitch,
+    pitch_offset,
+    track_f0,
+)
 
 PITCHES_HZ = (80.0, 100.0, 123.4, 155.0, 200.0, 261.6, 330.0, 400.0)
 
@@ -111,3 +118,11 @@ def test_what_is_shorter_than_a_frame_has_no_figure(num_samples: int) -> None:
 def test_a_frame_every_ten_milliseconds() -> None:
     assert HOP_LENGTH / SAMPLE_RATE_HZ == 0.01
     assert len(track_f0(tone(1.0))) == pytest.approx(100, abs=6)
+
+
+def test_an_octave_up_is_twelve_semitones() -> None:
+    low, high = (measure_pitch(tone(1.0, frequency_hz=hz)) for hz in (110.0, 220.0))
+    assert pitch_offset(high, low).semitones == pytest.approx(12, abs=0.05)
+    assert pitch_offset(low, high).semitones == pytest.approx(-12, abs=0.05)
+    assert pitch_offset(high, low).voiced == pytest.approx(0, abs=0.02)
+    assert math.isnan(pitch_offset(high, NO_PITCH).semitones)

@@ -127,7 +127,9 @@ class XVectorModel:
                 self._extractor: Any = untyped.AutoFeatureExtractor.from_pretrained(source)
         except (OSError, ValueError, RuntimeError, KeyError, TypeError) as error:
             raise AudioError(_no_speaker_model(source, _reason(error))) from error
-        missing = sorted(name for name in report["missing_keys"] if not name.startswith("object"))
+        missing = sorted(
+            name for name in report["missing_keys"] if not name.startswith("objective.")
+        )
         if missing:
             raise AudioError(_no_speaker_model(source, f"it has no {missing[0]}"))
         self._model: Any = model.eval().to(self._device)
