@@ -9,16 +9,17 @@ import numpy as np
 import pytest
 import torch
 import typer
-from fake_speech import fake_sentence
 from helpers import small_model
+from parrot import NUM_CLIPS, write_sentences
+from tiny_judges import save_scripted, save_tiny_xvector
+from tiny_whisper import save_tiny_whisper
 from typer.testing import CliRunner
 
-from dialoom.audio import write_audio
 from dialoom.checkpoint import ModelInfo, save_pretrained
 from dialoom.cli.evaluate import evaluate_command
-from dialoom.codec import CodecSpec, Codes, load_codec
+from dialoom.codec import CodecSpec, Codes
 from dialoom.data import Clip, Corpus, CorpusWriter
-from dialoom.errors import AudioError, DataError
+from dialoom.errors import AudioError, CheckpointError, DataError
 from dialoom.evaluate import evaluation as module
 from dialoom.evaluate.evaluation import evaluate_model
 from dialoom.evaluate.figures import count_up
@@ -26,7 +27,6 @@ from dialoom.evaluate.material import EvaluateOptions
 from dialoom.generate import SamplingSettings, Synthesizer
 from dialoom.generate.decode import Generated, Request
 
-NUM_CLIPS = 6
 PLAIN = SamplingSettings(cfg_scale=0)
 
 app = typer.Typer()
@@ -37,19 +37,8 @@ app.command()(evaluate_command)
 def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """`recordings/`, a `corpus/` of them, all in `train`, and a `model/` that knows nothing."""
     path = tmp_path_factory.mktemp("evaluate")
-    codec = load_codec("mini")
-    (path / "recordings").mkdir()
-    clips = []
-    for seed in range(NUM_CLIPS):
-        waveform = fake_sentence(seed, num_sounds=4 + seed % 3)
-        write_audio(path / "recordings" / f"{seed}.flac", waveform)
-        text, language = f"[S1] Number {seed}.", (None, "en", "tlh")[seed % 3]
-        codes = codec.encode(waveform)
-        clips.append(Clip(f"clip-{seed}", text, language, None, codes, source=f"{seed}.flac"))
-    writer = CorpusWriter(path / "corpus", codec.spec, valid_fraction=0)
-    writer.write(0, clips)
-    writer.finish(1)
-    save_pretrained(small_model(), ModelInfo(codec=codec.spec), path / "model")
+    spec = write_sentences(path).info.codec
+    save_pretrained(small_model(), ModelInfo(codec=spec), path / "model")
     return path
 
 
@@ -242,3 +231,59 @@ def test_the_command_without_recordings_writes_null_for_what_it_cannot_know(
     assert model["speech"]["empty"]["value"] == 1
     assert model["speech"]["characters_per_second"]["value"] is None
     assert list(content["references"]) == ["codec alone"]
+
+
+def test_the_base_of_a_run_stands_above_it(perfect: list[int], place: Path, tmp_path: Path) -> None:
+    """The recipe names it; `last` and the run's directory are the same checkpoint."""
+    checkpoint = tmp_path / "run" / "checkpoints" / "step_00000002"
+    spec = Corpus.open(place / "corpus").info.codec
+    save_pretrained(small_model(seed=1), ModelInfo(codec=spec), checkpoint)
+    (tmp_path / "run" / "checkpoints" / "last").symlink_to(checkpoint.name)
+    (tmp_path / "run" / "recipe.yaml").write_text(f"model: {{base: {place / 'model'}}}")
+    quick = ("--split", "all", "--seeds", "1")
+    lines = _run(tmp_path / "run", place / "corpus", *quick)
+    base, run = (line.split()[:2] for line in lines[3:5])
+    assert base[0] == "a" and base[1].endswith("/model")
+    assert run[0] == "b" and run[1].endswith("/run")
+    lines = _run(tmp_path / "run", checkpoint, place / "corpus", *quick, "--base", "none")
+    assert [line.split()[1].rsplit("/", 1)[1] for line in lines[3:5]] == ["run", "step_00000002"]
+    lines = _run(tmp_path / "run", place / "model", place / "corpus", *quick, "--base", "mini")
+    assert [line.split()[0] for line in lines[3:6]] == ["a", "b", "c"]
+    assert lines[3].split()[1] == "mini"
+
+
+def test_a_base_that_is_gone_is_done_without(
+    perfect: list[int], place: Path, tmp_path: Path
+) -> None:
+    checkpoint = tmp_path / "run" / "checkpoints" / "step_00000002"
+    spec = Corpus.open(place / "corpus").info.codec
+    save_pretrained(small_model(seed=1), ModelInfo(codec=spec), checkpoint)
+    (tmp_path / "run" / "recipe.yaml").write_text("model: {base: gone}")
+    arguments = [checkpoint, place / "corpus", "--split", "all", "--seeds", "1"]
+    result = CliRunner().invoke(app, list(map(str, arguments)))
+    assert result.exit_code == 0
+    assert "without the base gone: no model at gone" in result.stderr
+    assert not any(line.startswith("b ") for line in result.stdout.splitlines())
+    with pytest.raises(CheckpointError, match="no model at gone"):
+        _run(checkpoint, place / "corpus", "--base", "gone")
+
+
+def test_prompts_and_judges_by_the_command_line(
+    perfect: list[int], place: Path, tmp_path: Path
+) -> None:
+    """A recogniser with random weights hears nonsense, and hears the ceiling too."""
+    lines = _run(
+        place / "model", place / "corpus", "--split", "all", "--seeds", "1", "--max-clips", "2",
+        "--voice-prompt",
+        "--asr-model", save_tiny_whisper(tmp_path / "whisper"),
+        "--speaker-model", save_tiny_xvector(tmp_path / "xvector"),
+        "--mos-model", save_scripted(tmp_path / "mos.pt"),
+    )  # fmt: skip
+    assert lines[1] == "2 of them also as the continuation of another clip of their speaker"
+    for suffix in ("", ", with a voice prompt"):
+        (head,) = (i for i, line in enumerate(lines) if line.startswith(f"what is heard{suffix} "))
+        assert "WER" in lines[head] and "mean CER" in lines[head]
+        assert "codec alone" in lines[head + 2] and "–" not in lines[head + 2]
+        (head,) = (i for i, line in enumerate(lines) if line.startswith(f"as judged{suffix} "))
+        assert "speaker similarity" in lines[head] and "predicted MOS" in lines[head]
+    assert not any("not measured" in line for line in lines)
