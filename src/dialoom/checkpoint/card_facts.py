@@ -75,11 +75,18 @@ def facts_of(source: str, *, licence: str | None = None) -> CardFacts:
 
 
 def base_of(source: str) -> str | None:
-    """The model that a MODEL was trained on, as its run's recipe or its adapter names it."""
-    _, _, step, recipe = _run_of(source)
+    """The model that a MODEL was trained on, as its run's recipe or its adapter names it.
+
+    A recipe may name it from the directory that the training was started in: it is looked for there
+    too. Whether it is still the same model nobody knows.
+    """
+    _, run_dir, step, recipe = _run_of(source)
     named = _section(recipe, "model").get("base") if step is not None else None
-    base = named or _base(source)
-    return None if base in (None, source) else str(base)
+    if named is None:
+        base = _base(source)
+        return None if base == source else base
+    starts = (start / str(named) for start in (Path(), *run_dir.parents))
+    return str(next((path for path in starts if path.exists()), named))
 
 
 def _run_of(source: str) -> tuple[Path, Path, re.Match[str] | None, Mapping[str, Any]]:
