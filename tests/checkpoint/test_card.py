@@ -121,11 +121,11 @@ def test_the_base_of_a_run_and_of_an_adapter_is_found(
     assert base_of(str(run[0])) == base_of(str(run[0] / "checkpoints" / "step_00000002")) == base
     run_dir = shutil.copytree(run[0], tmp_path / "project" / "runs" / "a", symlinks=True)
     recipe = yaml.safe_load((run_dir / "recipe.yaml").read_text())
-    (run_dir / "recipe.yaml").write_text(yaml.safe_dump(recipe | {"model": {"base": "mine"}}))
+    (run_dir / "recipe.yaml").write_text(yaml.safe_dump(recipe | {"model": {"base": "my-base"}}))
     monkeypatch.chdir(tmp_path)
-    assert base_of("project/runs/a") == "mine"
-    (tmp_path / "project" / "mine").mkdir()
-    assert base_of("project/runs/a") == str(tmp_path / "project" / "mine")
+    assert base_of("project/runs/a") == "my-base"
+    (tmp_path / "project" / "my-base").mkdir()
+    assert base_of("project/runs/a") == str(tmp_path / "project" / "my-base")
     (tmp_path / "adapter").mkdir()
     (tmp_path / "adapter" / "adapter_config.json").write_text(
         json.dumps({"base_model_name_or_path": "nari-labs/Dia-1.6B-0626"})

@@ -85,7 +85,7 @@ def base_of(source: str) -> str | None:
     if named is None:
         base = _base(source)
         return None if base == source else base
-    starts = (start / str(named) for start in (Path(), *run_dir.parents))
+    starts = (start / str(named) for start in (Path(), *run_dir.parents[:3]))
     return str(next((path for path in starts if path.exists()), named))
 
 
