@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ from dialoom.evaluate.comparison import compare, compare_speech
 from dialoom.evaluate.contest import Contestant, admit, evaluate_models, fingerprint
 from dialoom.evaluate.evaluation import Evaluation
 from dialoom.evaluate.material import EvaluateOptions
+from dialoom.text import TagTable
 
 OPTIONS = EvaluateOptions(split="all", seeds=2)
 
@@ -110,6 +112,13 @@ def test_an_evaluation_that_is_killed_goes_on_where_it_was(
     assert len(short.heard) == calls + 3
     assert part.read_bytes() == whole.read_bytes()
 
+    content = json.loads(part.read_text())
+    del content["models"][1]["attempts"][5:]  # a group that is not whole is said again
+    part.write_text(json.dumps(content))
+    _run(corpus, {"good": good, "short": short}, part)
+    assert len(short.heard) == calls + 5
+    assert part.read_bytes() == whole.read_bytes()
+
 
 def test_what_is_finished_is_only_read(corpus: Corpus, good: Parrot, tmp_path: Path) -> None:
     path = tmp_path / "out.json"
@@ -187,4 +196,7 @@ def test_a_fingerprint_is_of_weights_and_tags(good: Parrot, short: Parrot) -> No
     assert before == fingerprint(good) != fingerprint(short)
     with torch.no_grad():
         good.model.logits_dense.weight[0, 0] += 1e-6
-    assert fingerprint(good) != before
+    changed = fingerprint(good)
+    assert changed != before
+    good.info = replace(good.info, tags=TagTable({"[S1]": 1, "[S2]": 2, "[anna]": 20}))
+    assert fingerprint(good) != changed
