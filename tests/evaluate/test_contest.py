@@ -140,6 +140,24 @@ def test_a_model_more_is_added_to_what_is_there(
     assert [m["title"] for m in json.loads(path.read_text())["models"]] == ["short", "good"]
 
 
+def test_what_is_there_outlives_a_model_that_is_put_before_it(
+    corpus: Corpus, good: Parrot, short: Parrot, tmp_path: Path
+) -> None:
+    path = tmp_path / "out.json"
+    _run(corpus, {"good": good}, path)
+    (done,) = json.loads(path.read_text())["models"]
+
+    def stop() -> None:
+        raise KeyboardInterrupt
+
+    short.before = stop
+    with pytest.raises(KeyboardInterrupt):
+        _run(corpus, {"short": short, "good": good}, path)
+    begun, kept = json.loads(path.read_text())["models"]
+    assert begun["title"] == "short" and begun["attempts"] == []
+    assert kept["attempts"] == done["attempts"]
+
+
 def test_another_evaluation_is_never_overwritten(
     corpus: Corpus, good: Parrot, short: Parrot, tmp_path: Path
 ) -> None:

@@ -247,9 +247,12 @@ def test_the_base_of_a_run_stands_above_it(perfect: list[int], place: Path, tmp_
     assert run[0] == "b" and run[1].endswith("/run")
     lines = _run(tmp_path / "run", checkpoint, place / "corpus", *quick, "--base", "none")
     assert [line.split()[1].rsplit("/", 1)[1] for line in lines[3:5]] == ["run", "step_00000002"]
-    lines = _run(tmp_path / "run", place / "model", place / "corpus", *quick, "--base", "mini")
-    assert [line.split()[0] for line in lines[3:6]] == ["a", "b", "c"]
-    assert lines[3].split()[1] == "mini"
+    for named in ((), ("--base", str(place / "model"))):  # it is among the models, and comes first
+        lines = _run(tmp_path / "run", place / "model", place / "corpus", *quick, *named)
+        names = [line.split()[1].rsplit("/", 1)[1] for line in lines[3:5]]
+        assert names == ["model", "run"] and not lines[5]
+    lines = _run(tmp_path / "run", place / "corpus", *quick, "--base", "mini")
+    assert lines[3].split()[:2] == ["a", "mini"] and lines[4].split()[0] == "b"
 
 
 def test_a_base_that_is_gone_is_done_without(

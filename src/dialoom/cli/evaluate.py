@@ -119,12 +119,17 @@ def _contestants(
 
     if base is None:
         named = [found for model in models if (found := base_of(model)) is not None]
-        bases = [found for found in dict.fromkeys(named) if found not in models]
+        bases = list(dict.fromkeys(named))
     else:
         bases = [] if base == NO_BASE else [base]
     load = partial(Synthesizer.load, codec=codec, device=device, revision=revision)
     return [
-        *(Contestant(found, partial(load, found), is_optional=base is None) for found in bases),
+        *(
+            Contestant(
+                found, partial(load, found), is_optional=base is None and found not in models
+            )
+            for found in bases
+        ),
         *(Contestant(model, partial(load, model)) for model in models if model not in bases),
     ]
 

@@ -185,13 +185,12 @@ class _Contest:
         results: dict[str, Evaluation] = {}
         total = self._num_attempts * len(entries)
         for number, (entrant, entry) in enumerate(zip(entrants, entries, strict=True)):
-            begun = entries[: number + 1]
             for _ in self._measure(entrant, entry):
-                self._save(begun, results, is_finished=False)
+                self._save(entries, results)
                 if progress is not None:
                     progress(number * self._num_attempts + len(entry.attempts), total)
             results[entry.title] = self._evaluation(entry)
-            self._save(begun, results, is_finished=len(begun) == len(entries))
+            self._save(entries, results)
         return results
 
     @property
@@ -229,13 +228,13 @@ class _Contest:
             num_left_out=self._material.num_left_out,
         )
 
-    def _save(
-        self, entries: Sequence[Entry], results: Mapping[str, Evaluation], *, is_finished: bool
-    ) -> None:
+    def _save(self, entries: Sequence[Entry], results: Mapping[str, Evaluation]) -> None:
+        """Also what an earlier run left of models whose turn has not come."""
         about = {
             "dialoom": version("dialoom"),
-            "finished": is_finished,
+            "finished": len(results) == len(entries),
             "corpus": str(self._corpus.path),
             "num_left_out": self._material.num_left_out,
         }
-        self._record.write(entries, self._references, results, about)
+        begun = [entry for entry in entries if entry.loss is not None]
+        self._record.write(begun, self._references, results, about)

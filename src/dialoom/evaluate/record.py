@@ -56,6 +56,7 @@ class Record:
         """
         self._path = path
         self._identity = plain(identity)
+        self._comparison: Comparison | None = None
         self._known: dict[str, Entry] = {}
         self._references: dict[str, list[Attempt]] = {}
         if path is not None and path.exists():
@@ -94,12 +95,12 @@ class Record:
         Args:
             entries: of all models that were begun.
             references: of the codec and the recordings.
-            results: of the models that are done, by title.
+            results: of the models that are done, by title; from call to call only more.
             extra: what else is to be said.
         """
         if self._path is None:
             return
-        comparison = compare_speech(results) if results else None
+        comparison = self._compare(results)
         content = {
             "format": FORMAT,
             **extra,
@@ -117,6 +118,13 @@ class Record:
         text = json.dumps(plain(content), indent=1, ensure_ascii=False, allow_nan=False)
         with atomic_path(self._path) as temporary:
             temporary.write_text(text + "\n", encoding="utf-8")
+
+    def _compare(self, results: Mapping[str, Evaluation]) -> Comparison | None:
+        """Anew only where another model is done: with many utterances it takes a while."""
+        compared = 0 if self._comparison is None else self._comparison.num_models
+        if len(results) > compared:
+            self._comparison = compare_speech(results)
+        return self._comparison
 
     def _read(self, path: Path) -> None:
         try:
