@@ -20,10 +20,15 @@ def test_demo_goes_from_clips_to_figures_and_report(tmp_path: Path) -> None:
     stages = [line[:4] for line in lines if line[:1].isdigit()]
     assert stages == ["1/6 ", "2/6 ", "3/6 ", "4/6 ", "5/6 ", "6/6 "]
     assert read_audio(tmp_path / "demo" / "hello.wav").duration_s > 0
-    table = {line[:28].strip(): line[28:].split() for line in lines}
-    assert len(table["nearest to its own clip"]) == 3, "base, fine-tuned and codec"
-    losses = table["loss of channel 0"]
-    assert losses[0] != losses[1], "two steps change the model"
+    (head,) = (i for i, line in enumerate(lines) if line.startswith("loss, nats"))
+    assert [line[:13].strip() for line in lines[head + 1 : head + 3]] == [
+        "a  base",
+        "b  fine-tuned",
+    ]
+    assert lines[head + 1].split()[2:] != lines[head + 2].split()[2:], "two steps change the model"
+    (head,) = (i for i, line in enumerate(lines) if line.startswith("what it sounds like"))
+    titles = [line[:14].strip() for line in lines[head + 1 : head + 5]]
+    assert titles == ["a  base", "b  fine-tuned", "codec alone", "recordings"]
     metrics = read_metrics(tmp_path / "demo" / "run" / "metrics.jsonl")
     assert [sample.step for sample in metrics.samples] == [0, 2]
     assert not any("failed" in event.message for event in metrics.events)

@@ -12,7 +12,8 @@ from dialoom.audio import write_audio
 from dialoom.data import Corpus, PrepareOptions, prepare
 from dialoom.errors import RecipeError
 from dialoom.evaluate.comparison import compare
-from dialoom.evaluate.evaluation import EvaluateOptions, Evaluation, evaluate_model
+from dialoom.evaluate.evaluation import Evaluation, evaluate_model
+from dialoom.evaluate.material import EvaluateOptions
 from dialoom.generate import SamplingSettings, Synthesizer
 from dialoom.observe import counted_progress
 from dialoom.recipe import Recipe, load_recipe, run_recipe

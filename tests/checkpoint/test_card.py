@@ -12,7 +12,7 @@ from helpers import small_model
 from tiny_run import SPEC, tiny_recipe, write_corpus
 
 from dialoom.checkpoint import LoadedModel, ModelInfo, load_model
-from dialoom.checkpoint.card_facts import MAX_SAMPLES, CardFacts, facts_of
+from dialoom.checkpoint.card_facts import MAX_SAMPLES, CardFacts, base_of, facts_of
 from dialoom.checkpoint.convert import Format, export_model
 from dialoom.model import Revision
 from dialoom.observe import METRICS_FILE, SampleRecord, read_metrics
@@ -111,6 +111,27 @@ def test_corpus_is_found_from_where_the_run_was_started(
     (run_dir / "recipe.yaml").write_text(yaml.safe_dump(recipe))
     monkeypatch.chdir(tmp_path)
     assert facts_of("project/runs/a/checkpoints/last").languages == ("en",)
+
+
+def test_the_base_of_a_run_and_of_an_adapter_is_found(
+    tmp_path: Path, run: tuple[Path, Recipe], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also from elsewhere; what comes by its own name, and what names none, has none."""
+    base = run[1].model.base
+    assert base_of(str(run[0])) == base_of(str(run[0] / "checkpoints" / "step_00000002")) == base
+    run_dir = shutil.copytree(run[0], tmp_path / "project" / "runs" / "a", symlinks=True)
+    recipe = yaml.safe_load((run_dir / "recipe.yaml").read_text())
+    (run_dir / "recipe.yaml").write_text(yaml.safe_dump(recipe | {"model": {"base": "my-base"}}))
+    monkeypatch.chdir(tmp_path)
+    assert base_of("project/runs/a") == "my-base"
+    (tmp_path / "project" / "my-base").mkdir()
+    assert base_of("project/runs/a") == str(tmp_path / "project" / "my-base")
+    (tmp_path / "adapter").mkdir()
+    (tmp_path / "adapter" / "adapter_config.json").write_text(
+        json.dumps({"base_model_name_or_path": "nari-labs/Dia-1.6B-0626"})
+    )
+    assert base_of("adapter") == "nari-labs/Dia-1.6B-0626"
+    assert base_of("mini") is base_of("nari-labs/Dia-1.6B-0626") is base_of("project") is None
 
 
 def test_hours_of_another_corpus_are_not_told(

@@ -1,30 +1,32 @@
 """A model measured on a corpus: loss, speech, ceiling, and what is refused."""
 
 import json
+import math
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 import typer
-from fake_speech import fake_sentence
 from helpers import small_model
+from parrot import NUM_CLIPS, write_sentences
+from tiny_judges import save_scripted, save_tiny_xvector
+from tiny_whisper import save_tiny_whisper
 from typer.testing import CliRunner
 
-from dialoom.audio import write_audio
 from dialoom.checkpoint import ModelInfo, save_pretrained
 from dialoom.cli.evaluate import evaluate_command
-from dialoom.codec import CodecSpec, Codes, load_codec
+from dialoom.codec import CodecSpec, Codes
 from dialoom.data import Clip, Corpus, CorpusWriter
-from dialoom.errors import AudioError, DataError
+from dialoom.errors import AudioError, CheckpointError, DataError
 from dialoom.evaluate import evaluation as module
-from dialoom.evaluate.evaluation import EvaluateOptions, evaluate_model
+from dialoom.evaluate.evaluation import evaluate_model
+from dialoom.evaluate.figures import count_up
+from dialoom.evaluate.material import EvaluateOptions
 from dialoom.generate import SamplingSettings, Synthesizer
 from dialoom.generate.decode import Generated, Request
 
-NUM_CLIPS = 6
 PLAIN = SamplingSettings(cfg_scale=0)
 
 app = typer.Typer()
@@ -35,19 +37,8 @@ app.command()(evaluate_command)
 def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """`recordings/`, a `corpus/` of them, all in `train`, and a `model/` that knows nothing."""
     path = tmp_path_factory.mktemp("evaluate")
-    codec = load_codec("mini")
-    (path / "recordings").mkdir()
-    clips = []
-    for seed in range(NUM_CLIPS):
-        waveform = fake_sentence(seed, num_sounds=4 + seed % 3)
-        write_audio(path / "recordings" / f"{seed}.flac", waveform)
-        text, language = f"[S1] Number {seed}.", (None, "en", "tlh")[seed % 3]
-        codes = codec.encode(waveform)
-        clips.append(Clip(f"clip-{seed}", text, language, None, codes, source=f"{seed}.flac"))
-    writer = CorpusWriter(path / "corpus", codec.spec, valid_fraction=0)
-    writer.write(0, clips)
-    writer.finish(1)
-    save_pretrained(small_model(), ModelInfo(codec=codec.spec), path / "model")
+    spec = write_sentences(path).info.codec
+    save_pretrained(small_model(), ModelInfo(codec=spec), path / "model")
     return path
 
 
@@ -80,7 +71,7 @@ def perfect(monkeypatch: pytest.MonkeyPatch, corpus: Corpus) -> list[int]:
             spoken.append(Generated(torch.from_numpy(frames[text].astype(np.int64)), stopped=True))
         return spoken
 
-    monkeypatch.setattr(module, "generate_codes", speak)
+    monkeypatch.setattr(Synthesizer, "generate", speak)
     return sizes
 
 
@@ -89,13 +80,21 @@ def test_a_model_that_says_the_codes_reaches_the_ceiling(
 ) -> None:
     options = EvaluateOptions(split="all", seeds=2, recordings=place / "recordings")
     found = evaluate_model(synthesizer, corpus, options)
-    assert found.against_codec.retrieval_top1 == found.against_codec.length_within == 1
-    assert found.against_codec.median_distortion_db == pytest.approx(0, abs=1e-3)
-    assert found.ceiling is not None and found.against_recordings is not None
-    assert found.ceiling.num_utterances == NUM_CLIPS
-    assert found.against_recordings == replace(found.ceiling, num_utterances=2 * NUM_CLIPS)
-    assert found.ceiling.median_distortion_db > 0.1
+    rows = (found.attempts, found.ceiling, found.recordings)
+    figures = count_up(rows, num_compared=1, ceiling=found.ceiling)
+    spoken, ceiling, recordings = zip(*figures.estimates.values(), strict=True)
+    for of_speech, of_codec in zip(spoken, ceiling, strict=True):
+        assert of_speech == of_codec or math.isnan(of_speech.value)
+    shown = dict(zip(figures.estimates, spoken, strict=True))
+    assert shown["retrieval"].value == shown["length_within"].value == 1
+    assert shown["distortion_db"].value > 0.1 and shown["distortion_ratio"].value == 1
+    assert shown["frames_late"].value == 0
+    assert shown["f0_hz"].value == pytest.approx(110, rel=0.02)
+    assert len(found.ceiling) == len(found.recordings) == NUM_CLIPS
     assert found.distortion_ratio == pytest.approx(1)
+    own = dict(zip(figures.estimates, recordings, strict=True))
+    assert math.isnan(own["distortion_db"].value)
+    assert own["f0_hz"].value == pytest.approx(110, rel=1e-4)
     assert {(a.clip_id, a.seed) for a in found.attempts} == {
         (f"clip-{i}", seed) for i in range(NUM_CLIPS) for seed in range(2)
     }
@@ -137,10 +136,13 @@ def test_an_untrained_model_is_measured_and_runs_on(
 ) -> None:
     options = EvaluateOptions(split="train", max_clips=2, seeds=2, sampling=PLAIN)
     found, again = (evaluate_model(synthesizer, corpus, options) for _ in range(2))
-    assert found == again
-    assert found.against_recordings is found.ceiling is found.distortion_ratio is None
-    assert found.against_codec.stopped < 1
-    assert found.against_codec.median_distortion_db > 1
+    assert found.loss == again.loss and len(found.attempts) == 4
+    for one, other in zip(found.attempts, again.attempts, strict=True):
+        assert repr(one) == repr(other)  # NaN is not equal to itself
+    assert found.distortion_ratio is None and not found.recordings
+    assert not all(attempt.measures.stopped for attempt in found.attempts)
+    assert any(attempt.measures.distortion_db > 1 for attempt in found.attempts)
+    assert all(attempt.is_reference for attempt in found.ceiling)
 
 
 def test_other_codes_are_refused(synthesizer: Synthesizer, tmp_path: Path) -> None:
@@ -193,13 +195,20 @@ def test_the_command_prints_a_table_and_writes_json(
         place / "model", place / "corpus", *arguments, "--recordings", place / "recordings"
     )
     assert lines[0].startswith("6 clips of split all, each spoken with 1 seeds")
-    assert lines[2].split() == ["channel", "mean", *"012345678"]
-    table = {line[:26].strip(): line[26:].split() for line in lines[7:]}
-    assert table["nearest to its own clip"] == ["100.0%"] * 3
-    assert table["distortion ÷ codec alone"] == ["1.00"]
+    assert lines[2].split() == ["loss,", "nats,", "by", "channel", "mean", *"012345678"]
+    (head,) = (i for i, line in enumerate(lines) if line.startswith("what it sounds like"))
+    rows = {line[:32].strip(): line for line in lines[head + 1 : head + 4]}
+    name = next(name for name in rows if name.startswith("a "))
+    assert "100.0 [100.0, 100.0]" in rows[name] and "1.00 [1.00, 1.00]" in rows[name]
+    assert rows[name].split()[-6:] == rows["codec alone"].split()[-6:]
+    assert rows["recordings"].split()[1:] == ["–", "–", "–"]
     content = json.loads(out.read_text())
-    assert content["distortion_ratio"] == pytest.approx(1)
-    assert content["ceiling"]["num_utterances"] == len(content["attempts"]) == NUM_CLIPS
+    (model,) = content["models"]
+    assert content["finished"] and model["finished"]
+    assert model["distortion_ratio"] == pytest.approx(1)
+    assert model["speech"]["retrieval"] == {"value": 1, "low": 1, "high": 1}
+    assert len(model["attempts"]) == NUM_CLIPS
+    assert model["perplexity"] == pytest.approx(math.exp(model["loss"]["loss"]))
     assert content["options"]["recordings"] == str(place / "recordings")
 
 
@@ -212,11 +221,72 @@ def test_the_command_without_recordings_writes_null_for_what_it_cannot_know(
         nothing = torch.zeros(0, 9, dtype=torch.long)
         return [Generated(nothing, stopped=True) for _ in requests]
 
-    monkeypatch.setattr(module, "generate_codes", say_nothing)
+    monkeypatch.setattr(Synthesizer, "generate", say_nothing)
     out = tmp_path / "out.json"
     lines = _run(place / "model", place / "corpus", "--split", "train", "--json", out)
     assert any("--recordings" in line for line in lines)
     content = json.loads(out.read_text())
-    assert content["ceiling"] is content["distortion_ratio"] is None
-    assert content["against_codec"]["median_distortion_db"] is None
-    assert content["against_codec"]["empty"] == 1
+    (model,) = content["models"]
+    assert model["distortion_ratio"] is model["attempts"][0]["measures"]["distortion_db"] is None
+    assert model["speech"]["empty"]["value"] == 1
+    assert model["speech"]["characters_per_second"]["value"] is None
+    assert list(content["references"]) == ["codec alone"]
+
+
+def test_the_base_of_a_run_stands_above_it(perfect: list[int], place: Path, tmp_path: Path) -> None:
+    """The recipe names it; `last` and the run's directory are the same checkpoint."""
+    checkpoint = tmp_path / "run" / "checkpoints" / "step_00000002"
+    spec = Corpus.open(place / "corpus").info.codec
+    save_pretrained(small_model(seed=1), ModelInfo(codec=spec), checkpoint)
+    (tmp_path / "run" / "checkpoints" / "last").symlink_to(checkpoint.name)
+    (tmp_path / "run" / "recipe.yaml").write_text(f"model: {{base: {place / 'model'}}}")
+    quick = ("--split", "all", "--seeds", "1")
+    lines = _run(tmp_path / "run", place / "corpus", *quick)
+    base, run = (line.split()[:2] for line in lines[3:5])
+    assert base[0] == "a" and base[1].endswith("/model")
+    assert run[0] == "b" and run[1].endswith("/run")
+    lines = _run(tmp_path / "run", checkpoint, place / "corpus", *quick, "--base", "none")
+    assert [line.split()[1].rsplit("/", 1)[1] for line in lines[3:5]] == ["run", "step_00000002"]
+    for named in ((), ("--base", str(place / "model"))):  # it is among the models, and comes first
+        lines = _run(tmp_path / "run", place / "model", place / "corpus", *quick, *named)
+        names = [line.split()[1].rsplit("/", 1)[1] for line in lines[3:5]]
+        assert names == ["model", "run"] and not lines[5]
+    lines = _run(tmp_path / "run", place / "corpus", *quick, "--base", "mini")
+    assert lines[3].split()[:2] == ["a", "mini"] and lines[4].split()[0] == "b"
+
+
+def test_a_base_that_is_gone_is_done_without(
+    perfect: list[int], place: Path, tmp_path: Path
+) -> None:
+    checkpoint = tmp_path / "run" / "checkpoints" / "step_00000002"
+    spec = Corpus.open(place / "corpus").info.codec
+    save_pretrained(small_model(seed=1), ModelInfo(codec=spec), checkpoint)
+    (tmp_path / "run" / "recipe.yaml").write_text("model: {base: gone}")
+    arguments = [checkpoint, place / "corpus", "--split", "all", "--seeds", "1"]
+    result = CliRunner().invoke(app, list(map(str, arguments)))
+    assert result.exit_code == 0
+    assert "without the base gone: no model at gone" in result.stderr
+    assert not any(line.startswith("b ") for line in result.stdout.splitlines())
+    with pytest.raises(CheckpointError, match="no model at gone"):
+        _run(checkpoint, place / "corpus", "--base", "gone")
+
+
+def test_prompts_and_judges_by_the_command_line(
+    perfect: list[int], place: Path, tmp_path: Path
+) -> None:
+    """A recogniser with random weights hears nonsense, and hears the ceiling too."""
+    lines = _run(
+        place / "model", place / "corpus", "--split", "all", "--seeds", "1", "--max-clips", "2",
+        "--voice-prompt",
+        "--asr-model", save_tiny_whisper(tmp_path / "whisper"),
+        "--speaker-model", save_tiny_xvector(tmp_path / "xvector"),
+        "--mos-model", save_scripted(tmp_path / "mos.pt"),
+    )  # fmt: skip
+    assert lines[1] == "2 of them also as the continuation of another clip of their speaker"
+    for suffix in ("", ", with a voice prompt"):
+        (head,) = (i for i, line in enumerate(lines) if line.startswith(f"what is heard{suffix} "))
+        assert "WER" in lines[head] and "mean CER" in lines[head]
+        assert "codec alone" in lines[head + 2] and "–" not in lines[head + 2]
+        (head,) = (i for i, line in enumerate(lines) if line.startswith(f"as judged{suffix} "))
+        assert "speaker similarity" in lines[head] and "predicted MOS" in lines[head]
+    assert not any("not measured" in line for line in lines)

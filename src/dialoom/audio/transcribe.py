@@ -54,7 +54,7 @@ class Transcript:
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
+def quiet_transformers() -> Iterator[None]:
     """Without what transformers says of its own settings, and its bars of loading."""
     from transformers.utils import logging as untyped
 
@@ -112,7 +112,7 @@ class WhisperTranscriber:
         device = torch.accelerator.current_accelerator(check_available=True) or torch.device("cpu")
         dtype = torch.float32 if device.type == "cpu" else torch.float16
         try:
-            with _quiet():
+            with quiet_transformers():
                 self._model: Any = WhisperForConditionalGeneration.from_pretrained(
                     source, dtype=dtype, device_map=str(device)
                 )
@@ -135,7 +135,7 @@ class WhisperTranscriber:
         options: dict[str, object] = {}
         if self._is_multilingual:
             options = {"task": "transcribe", "language": self._known(language)}
-        with torch.inference_mode(), _quiet():
+        with torch.inference_mode(), quiet_transformers():
             features = self._features(waveforms)
             heard = self._model.generate(
                 features["input_features"].to(self._model.device, self._model.dtype),

@@ -54,10 +54,7 @@ def facts_of(source: str, *, licence: str | None = None) -> CardFacts:
         source: as for `load_model`.
         licence: of the data; no file says it.
     """
-    checkpoint = within_run(Path(source).expanduser()).resolve()
-    run_dir = checkpoint.parent.parent
-    step = _STEP_NAME.fullmatch(checkpoint.name)
-    recipe = _recipe(run_dir) if step is not None else _NOTHING
+    checkpoint, run_dir, step, recipe = _run_of(source)
     if step is None or not recipe:
         return CardFacts(base=_base(source), licence=licence)
     corpus = _corpus(recipe, run_dir, corpus_fingerprint(checkpoint))
@@ -75,6 +72,29 @@ def facts_of(source: str, *, licence: str | None = None) -> CardFacts:
         run_dir=run_dir,
         samples=tuple(last[:MAX_SAMPLES]),
     )
+
+
+def base_of(source: str) -> str | None:
+    """The model that a MODEL was trained on, as its run's recipe or its adapter names it.
+
+    A recipe may name it from the directory that the training was started in: it is looked for there
+    too. Whether it is still the same model nobody knows.
+    """
+    _, run_dir, step, recipe = _run_of(source)
+    named = _section(recipe, "model").get("base") if step is not None else None
+    if named is None:
+        base = _base(source)
+        return None if base == source else base
+    starts = (start / str(named) for start in (Path(), *run_dir.parents[:3]))
+    return str(next((path for path in starts if path.exists()), named))
+
+
+def _run_of(source: str) -> tuple[Path, Path, re.Match[str] | None, Mapping[str, Any]]:
+    """A MODEL's checkpoint, the directory of its run, its step, and the recipe of that run."""
+    checkpoint = within_run(Path(source).expanduser()).resolve()
+    run_dir = checkpoint.parent.parent
+    step = _STEP_NAME.fullmatch(checkpoint.name)
+    return checkpoint, run_dir, step, _recipe(run_dir) if step is not None else _NOTHING
 
 
 def _base(source: str) -> str | None:

@@ -176,6 +176,11 @@ class Corpus:
         texts, languages = self._column("text"), self._column("language")
         return list(zip(texts.to_pylist(), languages.to_pylist(), strict=True))
 
+    def read_speakers(self) -> list[str | None]:
+        """The voice of every clip. Slow for a million: the index does not have this column."""
+        speakers: list[str | None] = self._read_shards(["speaker"])["speaker"].to_pylist()
+        return speakers
+
     @cached_property
     def fingerprint(self) -> str:
         """Equal for corpora that train alike: sha256 of the codec and of every clip, in order.

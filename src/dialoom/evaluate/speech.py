@@ -41,6 +41,13 @@ class Utterance:
     waveform: Waveform | None
     stopped: bool = True
 
+    @property
+    def sound(self) -> Waveform:
+        """The waveform, without samples where nothing was said or what was said is empty."""
+        if self.waveform is None or _is_empty(self.waveform):
+            return _NOTHING
+        return self.waveform
+
 
 @dataclass(frozen=True)
 class SpeechMeasures:
@@ -84,6 +91,9 @@ class SpeechSummary:
     median_distortion_db: float
 
 
+_NOTHING = Waveform(np.zeros(0, np.float32), 16_000)
+
+
 class References:
     """The recordings of all sentences, ready to be compared with.
 
@@ -103,8 +113,8 @@ class References:
         warping aligns. Seen with voices of espeak-ng: 0 dB for the recording itself, 1.3 for a
         round trip through the codec mini, 4.6 for another voice, 5.8 for another sentence.
         """
-        waveform = utterance.waveform
-        if waveform is None or _is_empty(waveform):
+        waveform = utterance.sound
+        if not waveform.num_samples:
             return SpeechMeasures(math.nan, False, 0.0, utterance.stopped, empty=True)
         fine = mel_cepstra(waveform, hop_s=DISTORTION_HOP_S)
         coarse = mel_cepstra(waveform, hop_s=RETRIEVAL_HOP_S)
