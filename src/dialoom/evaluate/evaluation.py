@@ -14,7 +14,7 @@ from typing import TypeVar
 import numpy as np
 import torch
 
-from dialoom.codec import Codec, Codes
+from dialoom.codec import Codec
 from dialoom.data import Corpus, collate
 from dialoom.data.corpus import refuse_other_codec
 from dialoom.data.script import text_ids
@@ -24,6 +24,7 @@ from dialoom.evaluate.material import Capacity, EvaluateOptions, Material, choos
 from dialoom.evaluate.speech import Utterance, summarise
 from dialoom.generate import Synthesizer
 from dialoom.generate.request import Request
+from dialoom.generate.streaming import to_codes
 from dialoom.observe import ValidRecord
 from dialoom.text import TagTable, join_scripts
 from dialoom.train.meter import valid_record
@@ -191,13 +192,18 @@ class Bench:
             self._sampling,
             max_frames=round(LIMIT_FACTOR * longest + extra_frames),
         )
-        said = []
-        for job, result in zip(group, results, strict=True):
-            codes = Codes(result.codes.numpy().astype(np.uint16))
-            sound = synthesizer.codec.decode(codes) if codes.num_frames else None
-            utterance = Utterance(sound, result.stopped)
-            said.append(Spoken(job.index, job.seed, utterance, codes.num_frames, job.has_prompt))
-        return said
+        codes = [to_codes(result) for result in results]
+        sounds = iter(synthesizer.codec.decode_many([one for one in codes if one.num_frames]))
+        return [
+            Spoken(
+                job.index,
+                job.seed,
+                Utterance(next(sounds) if said.num_frames else None, result.stopped),
+                said.num_frames,
+                job.has_prompt,
+            )
+            for job, said, result in zip(group, codes, results, strict=True)
+        ]
 
     def _request(self, job: Job, tags: TagTable) -> Request:
         clip = self.material.clips[job.index]

@@ -101,7 +101,7 @@ class Material:
 
     def round_trips(self, codec: Codec) -> list[Waveform]:
         """The clips as their codes sound."""
-        return [codec.decode(clip.codes) for clip in self.clips]
+        return codec.decode_many([clip.codes for clip in self.clips])
 
 
 def choose_material(
