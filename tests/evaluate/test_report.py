@@ -113,14 +113,17 @@ def test_the_headline_figures_are_those_of_the_record(run_dir):
 def test_every_sample_can_be_heard_and_seen_beside_its_reference(run_dir):
     page = render(run_dir)
     labels = [audio["aria-label"] for audio in page.all("audio")]
-    assert labels == [f"Recording: {HOSTILE}", f"Step 200: {HOSTILE}", f"Step 400: {HOSTILE}"]
+    assert labels == [f"Step 200: {HOSTILE}", f"Step 400: {HOSTILE}", f"Recording: {HOSTILE}"]
     durations = [decode(audio["src"]) for audio in page.all("audio")]
-    assert durations == pytest.approx([2.0, 1.0, 2.0], abs=0.1)
+    assert durations == pytest.approx([1.0, 2.0, 2.0], abs=0.1)
     assert [image["style"] for image in page.all("img")] == [
-        "width: 100.0%",
         "width: 50.0%",
         "width: 100.0%",
+        "width: 100.0%",
     ]
+    text = " ".join(page.text.split())
+    assert "Step 200 1.0 s, 0.50 × as long, 0.0 dB off Step 400 2.0 s, 1.00 × as long" in text
+    assert "Step 400 1 of 1 1.00 0.0 dB" in text
 
 
 def decode(uri: str | None) -> float:
@@ -138,13 +141,21 @@ def test_a_sample_without_its_file_is_told_and_the_rest_stands(run_dir):
 
 def test_a_rate_that_mp3_lacks_becomes_wav(run_dir):
     write_tone(run_dir / "ref.wav", seconds=0.5, sample_rate_hz=96_000)
-    assert (render(run_dir).all("audio")[0]["src"] or "").startswith("data:audio/wav;base64,")
+    assert (render(run_dir).all("audio")[-1]["src"] or "").startswith("data:audio/wav;base64,")
 
 
 def test_there_is_a_chart_for_all_channels_and_for_each(run_dir):
     page = render(run_dir)
     plots = [a["aria-label"] or "" for a in page.all("div") if a.get("class") == "plot"]
-    assert len(plots) == 1 + 9
+    titles = [description.partition(":")[0].partition(",")[0] for description in plots]
+    assert titles == [
+        "All channels",
+        *(f"Channel {channel}" for channel in range(9)),
+        "Ends recalled",
+        "Norm of the gradient",
+        "Learning rate",
+        "Speed",
+    ]
     assert plots[0] == (
         "All channels: loss over 400 steps, training 6.89 → 2.90, validation 5.25 → 5.00 nats"
     )
