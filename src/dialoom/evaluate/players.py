@@ -23,6 +23,9 @@ from dialoom.observe.plots import spectrogram_png
 MAX_STEPS_SHOWN = 5
 """Of more checkpoints the page shows the first, the last and some between."""
 
+FAR_FROM_LENGTH = 2.0
+"""Speech so many times as long as its recording, or as short, is marked."""
+
 MP3_RATES_HZ = (8_000, 11_025, 12_000, 16_000, 22_050, 24_000, 32_000, 44_100, 48_000)
 
 
@@ -180,8 +183,15 @@ def _player(
         facts.append(f"{heard.length_ratio:.2f} × as long")
     if heard.distortion_db is not None:
         facts.append(f"{heard.distortion_db:.1f} dB off")
-    warning = "" if heard.stopped else "ran on to the limit"
-    return make_player(title, ", ".join(facts), sound, longest_s, warning=warning)
+    return make_player(title, ", ".join(facts), sound, longest_s, warning=_warning(heard))
+
+
+def _warning(heard: Heard) -> str:
+    if not heard.stopped:
+        return "ran on to the limit"
+    if heard.length_ratio is None or 1 / FAR_FROM_LENGTH <= heard.length_ratio <= FAR_FROM_LENGTH:
+        return ""
+    return "far too short" if heard.length_ratio < 1 else "far too long"
 
 
 def _line(step: int, heard: Sequence[Heard]) -> CheckpointLine:

@@ -17,6 +17,9 @@ BY_HEART_LOSS = 1.0
 RECENT_SHARE = 0.05
 """A single record is noise: "now" is the mean over this share of them, and of three at least."""
 
+REVISION_MARGIN = 0.1
+"""Nats per target by which the other revision must be better, as in checkpoint/revision_probe."""
+
 TREND = 0.02
 """Nats by which the loss moves in the last third of the steps, or it is flat."""
 
@@ -163,7 +166,7 @@ def _of_text(metrics: RunMetrics) -> Iterator[str]:
         f"With another clip's text the loss of channel 0 is {abs(last.text_gain):.2f} nats "
         f"{'higher' if last.text_gain >= 0 else 'lower'}{told}: that is what the text tells it."
     )
-    if math.isfinite(base.other_revision_loss) and base.loss - base.other_revision_loss > TREND:
+    if base.loss - base.other_revision_loss > REVISION_MARGIN:
         yield (
             "Under the mathematics of the other revision the base has "
             f"{base.other_revision_loss:.2f}, and the text tells it "

@@ -9,6 +9,7 @@ from statistics import mean
 from dialoom.evaluate.standing import (
     BY_HEART_LOSS,
     GUESSING_LOSS,
+    REVISION_MARGIN,
     Heard,
     Trend,
     best_validation,
@@ -31,11 +32,6 @@ WORSE_THAN_BASE = 0.2
 
 BAD_STEPS_SHARE = 0.05
 """Of steps whose loss jumped or whose gradient was not finite, from where on a run is unstable."""
-
-REVISION_MARGIN = 0.1
-"""Nats per target by which the other revision must be better; as in checkpoint/revision_probe.py.
-Its texts must tell it something too: weights that read texts which belong to other recordings do
-better where they cannot read at all."""
 
 TEXT_GAIN = 0.02
 """Nats per target of channel 0 under which the text tells a model nothing. A small model that reads
@@ -107,6 +103,10 @@ def _is_no_number(metrics: RunMetrics) -> bool:
 
 
 def _has_wrong_revision(metrics: RunMetrics) -> bool:
+    """The texts must tell the other revision something too.
+
+    Weights that read texts which belong to other recordings do better where they cannot read.
+    """
     base = _base(metrics)
     return (
         base is not None
