@@ -16,16 +16,13 @@ from typer.testing import CliRunner
 from dialoom.cli.report import report_command
 from dialoom.errors import DataError
 from dialoom.evaluate import write_report
-from dialoom.evaluate.verdict import GUESSING_LOSS, judge
 from dialoom.observe import (
     EventRecord,
     MetricsLog,
-    RunMetrics,
     SampleRecord,
     TrainRecord,
     ValidRecord,
 )
-from dialoom.sequence import TokenLayout
 
 HOSTILE = "[S1] <script>alert(1)</script> & \"quotes\" 'here'"
 
@@ -171,26 +168,6 @@ def test_a_page_without_recipe_samples_and_validation_still_comes(tmp_path):
     page = render(tmp_path)
     assert "The loss is no longer a number." in page.text
     assert page.all("audio") == []
-
-
-@pytest.mark.parametrize(
-    ("losses", "validation", "headline"),
-    [
-        ((7.1, 6.9), (), "It is still guessing."),
-        ((6.9, 4.0), (5.0, 4.2), "It is learning."),
-        ((6.9, 4.0), (4.5, 5.0), "It now learns its training clips, no longer speech."),
-        ((6.9, 0.1), (5.0, 6.0), "It knows its training clips by heart."),
-        ((), (), "Nothing is trained yet."),
-    ],
-)
-def test_the_verdict(losses, validation, headline):
-    train = [train_record(step, losses[0 if step == 1 else 1]) for step in range(1, 41) if losses]
-    valid = [valid_record(20 * i, loss) for i, loss in enumerate(validation, start=1)]
-    assert judge(RunMetrics(train=train, valid=valid)).headline == headline
-
-
-def test_guessing_is_uniform_over_the_vocabulary():
-    assert math.log(TokenLayout().vocab_size) == GUESSING_LOSS
 
 
 def test_what_is_no_run_is_refused_in_one_line(tmp_path):

@@ -122,10 +122,11 @@ def _is_unstable(metrics: RunMetrics) -> bool:
     broke_off = any(BAD_STEPS in event.message for event in metrics.events)
     if broke_off or len(bad) > max(2, BAD_STEPS_SHARE * metrics.train[-1].step):
         return True
-    if now > GUESSING_LOSS + WORSE_THAN_BASE:
+    start = metrics.train[0].loss if base is None else base.loss
+    if now > max(GUESSING_LOSS, start) + WORSE_THAN_BASE:
         return True
     if base is None or metrics.valid[-1] is base:
-        return now > metrics.train[0].loss + KNOWS_SOUND
+        return now > start + KNOWS_SOUND
     limit = base.loss + WORSE_THAN_BASE
     return now > limit and not metrics.valid[-1].loss < limit
 

@@ -20,10 +20,10 @@ class ReportSink:
 
     name = "the report"
 
-    def __init__(self, run_dir: Path, *, shortest_pause_s: float = SHORTEST_PAUSE_S) -> None:
+    def __init__(self, run_dir: Path) -> None:
+        """Takes the run's directory."""
         self._run_dir = run_dir
-        self._shortest_pause_s = shortest_pause_s
-        self._due_s = time.monotonic() + shortest_pause_s
+        self._due_s = time.monotonic() + SHORTEST_PAUSE_S
 
     def train(self, record: TrainRecord) -> None:
         started_s = time.monotonic()
@@ -31,7 +31,7 @@ class ReportSink:
             return
         write_report(self._run_dir)
         now_s = time.monotonic()
-        self._due_s = now_s + max(self._shortest_pause_s, PAUSE_PER_SECOND * (now_s - started_s))
+        self._due_s = now_s + max(SHORTEST_PAUSE_S, PAUSE_PER_SECOND * (now_s - started_s))
 
     def valid(self, record: ValidRecord) -> None:
         """Is in the report that follows the next step."""

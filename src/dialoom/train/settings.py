@@ -130,8 +130,8 @@ class TrainSettings(BaseModel):
         "stopped",
         "length",
     ] = "loss"
-    """What the best checkpoint is best by, on the validation clips; the last four are heard: their
-    texts are spoken and measured, which needs a bundled or installed codec and takes time."""
+    """What the best checkpoint is best by, on the validation clips. The last four are heard: the
+    texts of `evaluate.speech_clips` clips are spoken and compared with the clips."""
     speech_every: int | None = Field(default=None, ge=1)
     """Steps between measurements of speech; none: at every validation if `best_by` is heard."""
     early_stopping_patience: int | None = Field(default=None, ge=1)
