@@ -166,6 +166,12 @@ def test_it_says_how_far_it_is_from_guessing_the_base_and_the_ceiling() -> None:
     assert "from 7.5 dB before training; those themselves, at 0 dB" in text
 
 
+def test_clips_that_made_it_jump_are_pointed_at() -> None:
+    assert "Hear the clips" in judge(replace(HEALTHY, events=bad_steps(6))).advice[-1]
+    worse = judge(replace(HEALTHY, train=train([3.0, 4.5]), valid=[]))
+    assert not any("Hear the clips" in line for line in worse.advice)
+
+
 def test_a_base_that_guesses_is_no_base() -> None:
     text = _text(judge(replace(HEALTHY, valid=valid(6.93, 4.0))))
     assert "The model that it began with was guessing on them, with 6.93." in text

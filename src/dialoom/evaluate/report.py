@@ -56,17 +56,21 @@ def write_report(run_dir: Path) -> Path:
         files("dialoom.evaluate").joinpath(TEMPLATE).read_text(encoding="utf-8")
     )
     matrix = listening_matrix(run_dir, metrics.samples)
+    sections = {
+        "samples": matrix.rows,
+        "loss": loss_charts(metrics),
+        "courses": other_charts(metrics),
+        "data": data_facts(metrics.data[-1]) if metrics.data else (),
+        "settings": read_settings(run_dir / RECIPE_FILE),
+        "events": metrics.events,
+    }
     page = template.render(
         run_name=run_dir.resolve().name,
         verdict=judge(metrics, heard=matrix.heard),
         figures=figures(metrics),
-        charts=loss_charts(metrics),
-        other_charts=other_charts(metrics),
         channels=channel_rows(metrics),
         matrix=matrix,
-        data=data_facts(metrics.data[-1]) if metrics.data else (),
-        settings=read_settings(run_dir / RECIPE_FILE),
-        events=metrics.events,
+        sections={name: content for name, content in sections.items() if content},
     )
     path = run_dir / REPORT_FILE
     temporary = path.with_name(path.name + ".partial")

@@ -212,7 +212,7 @@ _ADVICE: dict[Kind, tuple[str, ...]] = {
     ),
     Kind.UNSTABLE: (
         "Start anew with a tenth of train.lr; 1e-5 to 2e-5 is usual for fine-tuning Dia.",
-        "Look at the clips that the events below name, and warm up for longer: train.warmup_steps.",
+        "Warm up for longer: train.warmup_steps.",
     ),
     Kind.GUESSING: (
         "Early in a new model's training this is normal: train on.",
@@ -246,6 +246,8 @@ _ADVICE: dict[Kind, tuple[str, ...]] = {
 
 
 def _advice(kind: Kind, trend: Trend, metrics: RunMetrics) -> tuple[str, ...]:
+    if kind is Kind.UNSTABLE and any("clips: " in event.message for event in metrics.events):
+        return (*_ADVICE[kind], "Hear the clips that the events below name.")
     if kind is not Kind.HEALTHY:
         return _ADVICE[kind]
     listen = "Hear the samples beside their recordings: the lowest loss is not always the best."
