@@ -234,8 +234,7 @@ def _with_texts(batch: Batch, texts: list[Tensor]) -> Batch:
     join = partial(_join, packed=batch.packing is not None)
     packing = batch.packing
     if packing is not None:
-        spans = Spans.of([len(text) for text in texts])
-        packing = Packing(spans, packing.audio).to(texts[0].device)
+        packing = Packing(Spans.of([len(t) for t in texts]), packing.audio).to(texts[0].device)
     return replace(
         batch,
         text_BS=join(texts, PAD_BYTE),
