@@ -30,7 +30,7 @@ def test_spreading_keeps_the_ends_and_repeats_nothing(count, most):
 
 
 def test_a_line_runs_from_the_upper_left_to_the_lower_right():
-    axes = Axes(max_step=10, max_loss=8.0)
+    axes = Axes(max_step=10, top=8.0)
     series = axes.line("training", "train", [(0, 8.0), (5, math.nan), (10, 0.0)], dots=True)
     assert series.path == "M0 0 L1000 1000"
     assert series.dots == "M0 0h0 M1000 1000h0"
@@ -38,17 +38,19 @@ def test_a_line_runs_from_the_upper_left_to_the_lower_right():
 
 def test_one_spike_does_not_flatten_the_rest_and_guessing_is_always_inside():
     axes = fit_axes([100], [400.0] + [3.0] * 99, guessing_loss=6.94)
-    assert 6.94 < axes.max_loss < 8
+    assert 6.94 < axes.top < 8
     assert fit_axes([], [], guessing_loss=6.94).max_step == 1
 
 
-@pytest.mark.parametrize(("rough", "nice"), [(0.2, 1), (3, 5), (20, 20), (21, 50), (600, 1000)])
+@pytest.mark.parametrize(
+    ("rough", "nice"), [(0.2, 0.2), (0.03, 0.05), (3, 5), (20, 20), (21, 50), (600, 1000)]
+)
 def test_nice_steps(rough, nice):
     assert nice_step(rough) == nice
 
 
 def test_ticks_lie_on_the_axes():
-    axes = Axes(max_step=60_000, max_loss=7.5)
+    axes = Axes(max_step=60_000, top=7.5)
     assert [(t.label, t.percent) for t in axes.x_ticks(3)] == [
         ("0", 0),
         ("20k", pytest.approx(100 / 3)),

@@ -10,9 +10,11 @@ from hypothesis import strategies as st
 
 from dialoom.errors import DataError
 from dialoom.observe import (
+    DataRecord,
     EventRecord,
     MetricsLog,
     SampleRecord,
+    SpeechRecord,
     TrainRecord,
     ValidRecord,
     read_metrics,
@@ -33,6 +35,16 @@ records = st.one_of(
     st.builds(
         ValidRecord, step=steps, loss=floats, loss_channels=channels,
         accuracy_channels=channels, eos_loss=floats, eos_recall=floats, num_clips=steps,
+        text_gain=floats, other_revision_loss=floats, other_revision_text_gain=floats,
+    ),
+    st.builds(
+        SpeechRecord, step=steps, num_utterances=steps, retrieval=floats, stopped=floats,
+        length=floats, distortion_db=floats,
+    ),
+    st.builds(
+        DataRecord, step=steps, corpus=names, codec=names, num_clips=steps,
+        num_valid_clips=steps, num_left_out=steps, seconds=floats, valid_seconds=floats,
+        longest_s=floats, median_s=floats, languages=names, text_bytes_per_second=floats,
     ),
     st.builds(
         SampleRecord, step=steps, name=names, text=names, audio_path=names, num_frames=steps,

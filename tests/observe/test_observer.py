@@ -45,6 +45,9 @@ class FailingSink:
     def valid(self, record):
         self._fail()
 
+    def speech(self, record):
+        self._fail()
+
     def sample(self, record, samples, *, sample_rate_hz):
         self._fail()
 

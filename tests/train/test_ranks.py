@@ -100,6 +100,10 @@ def test_two_ranks_have_the_curve_of_one(directory: Path, run: str) -> None:
         if ours.step == theirs.step:
             assert ours.loss_channels == pytest.approx(theirs.loss_channels, rel=2e-6)
             assert ours.num_clips == theirs.num_clips
+            assert ours.text_gain == pytest.approx(theirs.text_gain, abs=2e-5)
+            assert ours.other_revision_loss == pytest.approx(
+                theirs.other_revision_loss, rel=2e-6, nan_ok=True
+            )
 
 
 @pytest.mark.parametrize("run", ["ddp", "alone-fsdp", "fsdp-alone"])

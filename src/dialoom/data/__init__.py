@@ -1,7 +1,14 @@
 """Sources → corpus → batches."""
 
 from dialoom.data.audio_ref import AudioRef
-from dialoom.data.batch import Batch, collate, drop_text, hide_past, take_clips
+from dialoom.data.batch import (
+    Batch,
+    collate,
+    drop_text,
+    exchange_texts,
+    hide_past,
+    take_clips,
+)
 from dialoom.data.clip import Clip, Rejection, SourceClip
 from dialoom.data.columns import Columns
 from dialoom.data.corpus import Corpus, CorpusInfo, Split, split_of
@@ -40,6 +47,7 @@ __all__ = [
     "choose_evenly",
     "collate",
     "drop_text",
+    "exchange_texts",
     "hide_past",
     "open_source",
     "order_of",

@@ -216,6 +216,34 @@ def drop_text(batch: Batch, probability: float, generator: torch.Generator) -> B
     return replace(batch, text_BS=batch.text_BS.masked_fill(dropped_BS, PAD_BYTE))
 
 
+def exchange_texts(batches: Sequence[Batch]) -> list[Batch]:
+    """The same clips, each with the text of the clip behind it, the last with that of the first.
+
+    What a model loses by it is what the texts tell it.
+    """
+    texts = [
+        text
+        for batch in batches
+        for text in _divide(batch.text_BS, batch.text_lengths, packed=batch.packing is not None)
+    ]
+    others = iter([*texts[1:], *texts[:1]])
+    return [_with_texts(batch, [next(others) for _ in batch.clip_ids]) for batch in batches]
+
+
+def _with_texts(batch: Batch, texts: list[Tensor]) -> Batch:
+    join = partial(_join, packed=batch.packing is not None)
+    packing = batch.packing
+    if packing is not None:
+        packing = Packing(Spans.of([len(t) for t in texts]), packing.audio).to(texts[0].device)
+    return replace(
+        batch,
+        text_BS=join(texts, PAD_BYTE),
+        text_mask_BS=join([torch.ones_like(text, dtype=torch.bool) for text in texts], False),
+        num_text_bytes=sum(len(text) for text in texts),
+        packing=packing,
+    )
+
+
 def hide_past(
     batch: Batch,
     share: float,

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 UNITS = 1000
 MAX_POINTS = 240
+Y_TICKS = 4
 MAX_LOSS_SHOWN = 12.0
 """Losses above are drawn at the upper edge: a first spike must not flatten the rest."""
 
@@ -59,15 +60,16 @@ class LineChart:
 
 @dataclass(frozen=True)
 class Axes:
-    """Ranges that all charts of one page share."""
+    """Ranges of a chart: steps from 0, values from `bottom`."""
 
     max_step: int
-    max_loss: float
+    top: float
+    bottom: float = 0.0
 
     def line(
         self, name: str, style: str, points: Sequence[tuple[float, float]], *, dots: bool = False
     ) -> Series:
-        """Points of (step, loss); what is not a number is left out, many become fewer by means."""
+        """Points of (step, value); what is not a number is left out, many become few by means."""
         finite = [(x, y) for x, y in points if math.isfinite(y)]
         places = [self._place(x, y) for x, y in thin(finite, MAX_POINTS)]
         path = " ".join(f"{'L' if i else 'M'}{x:.0f} {y:.0f}" for i, (x, y) in enumerate(places))
@@ -80,25 +82,40 @@ class Axes:
         return tuple(Tick(_short(value), 100 * value / self.max_step) for value in values)
 
     def y_ticks(self) -> tuple[Tick, ...]:
-        values = range(0, math.floor(self.max_loss) + 1, 2)
-        return tuple(Tick(str(value), 100 * (1 - value / self.max_loss)) for value in values)
+        step = nice_step((self.top - self.bottom) / Y_TICKS)
+        first, last = math.ceil(self.bottom / step), math.floor(self.top / step)
+        values = [number * step for number in range(first, last + 1)]
+        return tuple(Tick(f"{value:.12g}", 100 * (1 - self._share(value))) for value in values)
 
-    def _place(self, step: float, loss: float) -> tuple[float, float]:
-        shown = min(max(loss, 0.0), self.max_loss)
-        return UNITS * step / self.max_step, UNITS * (1 - shown / self.max_loss)
+    def _place(self, step: float, value: float) -> tuple[float, float]:
+        shown = min(max(value, self.bottom), self.top)
+        return UNITS * step / self.max_step, UNITS * (1 - self._share(shown))
+
+    def _share(self, value: float) -> float:
+        return (value - self.bottom) / (self.top - self.bottom)
 
 
 def fit_axes(steps: Sequence[int], losses: Sequence[float], *, guessing_loss: float) -> Axes:
     """Ranges from zero that hold all steps, nearly all losses, and the loss of guessing."""
     finite = sorted(loss for loss in losses if math.isfinite(loss))
     high = finite[round(0.98 * (len(finite) - 1))] if finite else 0.0
-    max_loss = min(max(high, guessing_loss) * 1.08, MAX_LOSS_SHOWN)
-    return Axes(max_step=max([*steps, 1]), max_loss=max_loss)
+    top = min(max(high, guessing_loss) * 1.08, MAX_LOSS_SHOWN)
+    return Axes(max_step=max([*steps, 1]), top=top)
+
+
+def fit_values(steps: Sequence[int], values: Sequence[float]) -> Axes:
+    """Ranges that hold zero, all steps and nearly all values: one outlier must not flatten them."""
+    finite = sorted(value for value in values if math.isfinite(value))
+    high = finite[round(0.98 * (len(finite) - 1))] if finite else 0.0
+    low = min(0.0, finite[0]) if finite else 0.0
+    span = max(high, 0.0) - low or 1.0
+    bottom = low - 0.08 * span if low < 0 else 0.0
+    return Axes(max_step=max([*steps, 1]), top=low + 1.08 * span, bottom=bottom)
 
 
 def nice_step(rough: float) -> float:
-    """The least of 1, 2, 5 × 10ⁿ that is not under `rough`."""
-    magnitude = 10.0 ** math.floor(math.log10(max(rough, 1.0)))
+    """The least of 1, 2, 5 × 10ⁿ that is not under `rough`, which is positive."""
+    magnitude = 10.0 ** math.floor(math.log10(rough))
     return next(f * magnitude for f in (1, 2, 5, 10) if f * magnitude >= rough)
 
 

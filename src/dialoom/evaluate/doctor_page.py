@@ -17,7 +17,7 @@ from dialoom.evaluate.doctor_subject import Subject
 from dialoom.evaluate.doctor_text import letters_per_second
 from dialoom.evaluate.players import Player, make_player
 from dialoom.evaluate.report import TEMPLATE as REPORT_TEMPLATE
-from dialoom.evaluate.verdict import Figure
+from dialoom.evaluate.standing import Figure
 
 TEMPLATE = "doctor.html.jinja"
 MAX_PLAYERS = 3
@@ -136,8 +136,7 @@ def histogram(title: str, unit: str, values: Sequence[float]) -> Histogram:
 
 
 def _ticks(low: float, high: float) -> tuple[Tick, ...]:
-    # nice_step knows no steps below 1: it counts in hundredths here.
-    step = nice_step(100 * (high - low) / 3) / 100
+    step = nice_step((high - low) / 3)
     first = int(np.ceil(low / step))
     values = [step * i for i in range(first, int(np.floor(high / step)) + 1)]
     return tuple(Tick(f"{value:g}", 100 * (value - low) / (high - low)) for value in values)

@@ -11,10 +11,11 @@ import yaml
 from jinja2 import Environment, StrictUndefined
 
 from dialoom.errors import DataError
-from dialoom.evaluate.charts import Axes, LineChart, fit_axes
-from dialoom.evaluate.players import sample_rows
-from dialoom.evaluate.verdict import GUESSING_LOSS, figures, judge
-from dialoom.observe import METRICS_FILE, RunMetrics, TrainRecord, ValidRecord, read_metrics
+from dialoom.evaluate.curves import loss_charts, other_charts
+from dialoom.evaluate.players import listening_matrix
+from dialoom.evaluate.standing import figures
+from dialoom.evaluate.verdict import judge
+from dialoom.observe import METRICS_FILE, DataRecord, RunMetrics, format_seconds, read_metrics
 
 REPORT_FILE = "report.html"
 RECIPE_FILE = "recipe.yaml"
@@ -54,35 +55,28 @@ def write_report(run_dir: Path) -> Path:
     template = environment.from_string(
         files("dialoom.evaluate").joinpath(TEMPLATE).read_text(encoding="utf-8")
     )
+    matrix = listening_matrix(run_dir, metrics.samples)
+    sections = {
+        "samples": matrix.rows,
+        "loss": loss_charts(metrics),
+        "courses": other_charts(metrics),
+        "data": data_facts(metrics.data[-1]) if metrics.data else (),
+        "settings": read_settings(run_dir / RECIPE_FILE),
+        "events": metrics.events,
+    }
     page = template.render(
         run_name=run_dir.resolve().name,
-        verdict=judge(metrics),
+        verdict=judge(metrics, heard=matrix.heard),
         figures=figures(metrics),
-        charts=loss_charts(metrics),
         channels=channel_rows(metrics),
-        rows=sample_rows(run_dir, metrics.samples),
-        settings=read_settings(run_dir / RECIPE_FILE),
-        events=metrics.events,
+        matrix=matrix,
+        sections={name: content for name, content in sections.items() if content},
     )
     path = run_dir / REPORT_FILE
     temporary = path.with_name(path.name + ".partial")
     temporary.write_text(page, encoding="utf-8")
     temporary.replace(path)
     return path
-
-
-def loss_charts(metrics: RunMetrics) -> tuple[LineChart, ...]:
-    """The mean over all channels first, then one chart a channel, all with the same axes."""
-    records: list[TrainRecord | ValidRecord] = [*metrics.train, *metrics.valid]
-    if not records:
-        return ()
-    axes = fit_axes(
-        [record.step for record in records],
-        [loss for record in records for loss in record.loss_channels],
-        guessing_loss=GUESSING_LOSS,
-    )
-    titles = ["All channels", *(f"Channel {c}" for c in range(len(records[0].loss_channels)))]
-    return tuple(_chart(axes, metrics, title, i - 1) for i, title in enumerate(titles))
 
 
 def channel_rows(metrics: RunMetrics) -> tuple[ChannelRow, ...]:
@@ -101,6 +95,20 @@ def channel_rows(metrics: RunMetrics) -> tuple[ChannelRow, ...]:
             valid_accuracy=_percent(valid.accuracy_channels[channel]) if valid else "–",
         )
         for channel in range(len(last.loss_channels))
+    )
+
+
+def data_facts(data: DataRecord) -> tuple[tuple[str, str], ...]:
+    """What the run is trained on, as (name, value)."""
+    return (
+        ("corpus", data.corpus),
+        ("codec", data.codec),
+        ("for training", f"{data.num_clips:,} clips, {format_seconds(data.seconds)}"),
+        ("for validation", f"{data.num_valid_clips:,} clips, {format_seconds(data.valid_seconds)}"),
+        ("left out, beyond a limit", f"{data.num_left_out:,} clips"),
+        ("length of a clip", f"median {data.median_s:.1f} s, longest {data.longest_s:.1f} s"),
+        ("text", f"{data.text_bytes_per_second:.1f} bytes a second"),
+        ("languages", data.languages or "none named"),
     )
 
 
@@ -135,35 +143,6 @@ def _read_run(run_dir: Path) -> RunMetrics:
     if not (metrics.train or metrics.valid or metrics.samples):
         raise DataError(f"{run_dir}: its {METRICS_FILE} has no step and no sample yet; train first")
     return metrics
-
-
-def _chart(axes: Axes, metrics: RunMetrics, title: str, channel: int) -> LineChart:
-    """One chart; channel -1 is the mean over all."""
-    train, valid = (
-        [(record.step, _loss(record, channel)) for record in records]
-        for records in (metrics.train, metrics.valid)
-    )
-    guessing = [(0, GUESSING_LOSS), (axes.max_step, GUESSING_LOSS)]
-    series = [axes.line(f"guessing, {GUESSING_LOSS:.2f}", "guess", guessing)]
-    notes = []
-    if train:
-        series.append(axes.line("training", "train", train))
-        notes.append(f"training {train[0][1]:.2f} → {train[-1][1]:.2f}")
-    if valid:
-        series.append(axes.line("validation", "valid", valid, dots=True))
-        notes.append(f"validation {valid[0][1]:.2f} → {valid[-1][1]:.2f}")
-    return LineChart(
-        title=title,
-        description=f"{title}: loss over {axes.max_step:,} steps, {', '.join(notes)} nats",
-        notes=tuple(notes),
-        series=tuple(series),
-        x_ticks=axes.x_ticks(6 if channel < 0 else 3),
-        y_ticks=axes.y_ticks(),
-    )
-
-
-def _loss(record: TrainRecord | ValidRecord, channel: int) -> float:
-    return record.loss if channel < 0 else record.loss_channels[channel]
 
 
 def _number(value: float) -> str:

@@ -4,7 +4,6 @@ A record is written whole and flushed before the next step begins, so a run that
 most its last line, and a reader takes a half-written last line for what it is. A run that resumes
 at step n first removes what it had written after step n: those steps are done again.
 
-Losses are raw: nats per target, channel by channel, without the weights that training may use.
 Numbers that are not finite become null, because JSON has no NaN.
 """
 
@@ -16,98 +15,20 @@ from collections.abc import Mapping
 from dataclasses import MISSING, asdict, dataclass, field, fields
 from pathlib import Path
 from types import TracebackType
-from typing import Any, ClassVar, Self
+from typing import Any, Self, TypeVar
 
 from dialoom.errors import DataError
+from dialoom.observe.records import (
+    DataRecord,
+    EventRecord,
+    Record,
+    SampleRecord,
+    SpeechRecord,
+    TrainRecord,
+    ValidRecord,
+)
 
-
-@dataclass(frozen=True)
-class TrainRecord:
-    """One optimizer step.
-
-    Attributes:
-        step: optimizer steps done, this one included.
-        epoch: passes over the corpus, as a fraction.
-        loss: mean of `loss_channels`.
-        loss_channels: nats per target of each channel, EOS included.
-        accuracy_channels: share of targets of each channel that the arg-max hits.
-        eos_loss: nats per EOS target.
-        eos_recall: share of EOS targets that the arg-max hits.
-        eos_recall_channels: the same of each channel; none in records of early versions.
-        lr: learning rate of this step.
-        grad_norm: norm of all gradients before clipping.
-        audio_seconds: seconds of speech in this step's batch.
-        audio_seconds_per_second: speed over the last steps.
-        seconds_left: estimate until the last step.
-        block_norms: gradient norm of each layer and of what is outside of layers, before clipping.
-    """
-
-    kind: ClassVar[str] = "train"
-    step: int
-    epoch: float
-    loss: float
-    loss_channels: tuple[float, ...]
-    accuracy_channels: tuple[float, ...]
-    eos_loss: float
-    eos_recall: float
-    lr: float
-    grad_norm: float
-    audio_seconds: float
-    audio_seconds_per_second: float
-    seconds_left: float
-    eos_recall_channels: tuple[float, ...] = ()
-    block_norms: dict[str, float] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class ValidRecord:
-    """One pass over the validation clips; the figures mean what they mean in `TrainRecord`."""
-
-    kind: ClassVar[str] = "valid"
-    step: int
-    loss: float
-    loss_channels: tuple[float, ...]
-    accuracy_channels: tuple[float, ...]
-    eos_loss: float
-    eos_recall: float
-    num_clips: int
-    eos_recall_channels: tuple[float, ...] = ()
-
-
-@dataclass(frozen=True)
-class SampleRecord:
-    """One sentence that the model said.
-
-    Attributes:
-        step: optimizer steps done before it spoke.
-        name: the same for the same sentence at every step.
-        text: what it was to say.
-        audio_path: relative to the run's directory.
-        num_frames: codec frames it produced.
-        stopped: whether it ended by itself, by EOS.
-        reference_path: a recording of the sentence, relative to the run's directory.
-    """
-
-    kind: ClassVar[str] = "sample"
-    step: int
-    name: str
-    text: str
-    audio_path: str
-    num_frames: int
-    stopped: bool
-    reference_path: str | None = None
-
-
-@dataclass(frozen=True)
-class EventRecord:
-    """Something worth telling: start, resume, a checkpoint, a sink that failed."""
-
-    kind: ClassVar[str] = "event"
-    step: int
-    message: str
-
-
-Record = TrainRecord | ValidRecord | SampleRecord | EventRecord
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -123,6 +44,8 @@ class RunMetrics:
     samples: list[SampleRecord] = field(default_factory=list)
     events: list[EventRecord] = field(default_factory=list)
     seconds: float = 0.0
+    speech: list[SpeechRecord] = field(default_factory=list)
+    data: list[DataRecord] = field(default_factory=list)
 
 
 class MetricsLog:
@@ -191,32 +114,41 @@ def read_metrics(path: Path) -> RunMetrics:
     Raises:
         DataError: there is no such file, or a line other than the last is damaged.
     """
-    metrics = RunMetrics()
+    records: list[Record] = []
     lines = _read_lines(path)
     for number, line in enumerate(lines, start=1):
         try:
-            record = decode_record(line)
+            records.append(decode_record(line))
         except ValueError as error:
             raise DataError(
                 f"{path}: line {number} is no record of a run ({error}): remove the line"
             ) from error
-        match record:
-            case TrainRecord():
-                metrics.train.append(record)
-            case ValidRecord():
-                metrics.valid.append(record)
-            case SampleRecord():
-                metrics.samples.append(record)
-            case EventRecord():
-                metrics.events.append(record)
     times = [float(line["time"]) for line in lines if "time" in line]
-    seconds = times[-1] - times[0] if times else 0.0
-    return RunMetrics(metrics.train, metrics.valid, metrics.samples, metrics.events, seconds)
+
+    def all_of(record_type: type[T]) -> list[T]:
+        return [record for record in records if isinstance(record, record_type)]
+
+    return RunMetrics(
+        train=all_of(TrainRecord),
+        valid=all_of(ValidRecord),
+        samples=all_of(SampleRecord),
+        events=all_of(EventRecord),
+        seconds=times[-1] - times[0] if times else 0.0,
+        speech=all_of(SpeechRecord),
+        data=all_of(DataRecord),
+    )
 
 
 _TYPES: Mapping[str, type[Record]] = {
     record_type.kind: record_type
-    for record_type in (TrainRecord, ValidRecord, SampleRecord, EventRecord)
+    for record_type in (
+        TrainRecord,
+        ValidRecord,
+        SampleRecord,
+        EventRecord,
+        SpeechRecord,
+        DataRecord,
+    )
 }
 
 

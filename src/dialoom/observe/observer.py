@@ -11,15 +11,17 @@ from typing import Protocol, Self, runtime_checkable
 import numpy as np
 from jaxtyping import Float32
 
-from dialoom.observe.metrics import (
+from dialoom.observe.metrics import MetricsLog
+from dialoom.observe.progress import Progress, format_seconds, open_progress
+from dialoom.observe.records import (
+    DataRecord,
     EventRecord,
-    MetricsLog,
     Record,
     SampleRecord,
+    SpeechRecord,
     TrainRecord,
     ValidRecord,
 )
-from dialoom.observe.progress import Progress, format_seconds, open_progress
 from dialoom.observe.tensorboard import TensorBoardSink
 
 METRICS_FILE = "metrics.jsonl"
@@ -35,6 +37,8 @@ class Sink(Protocol):
     def train(self, record: TrainRecord) -> None: ...
 
     def valid(self, record: ValidRecord) -> None: ...
+
+    def speech(self, record: SpeechRecord) -> None: ...
 
     def sample(
         self, record: SampleRecord, samples: Float32[np.ndarray, " N"], *, sample_rate_hz: int
@@ -102,6 +106,19 @@ class RunObserver:
             f"channel 0 {record.loss_channels[0]:.3f}, on {record.num_clips} clips"
         )
 
+    def speech(self, record: SpeechRecord) -> None:
+        self._write(record)
+        self._send(lambda sink: sink.speech(record))
+        self._progress.note(
+            f"step {record.step}: of {record.num_utterances} validation texts spoken "
+            f"{record.retrieval:.0%} are nearest to their own clip, {record.stopped:.0%} stopped, "
+            f"{record.length:.0%} are as long, distortion {record.distortion_db:.1f} dB"
+        )
+
+    def data(self, record: DataRecord) -> None:
+        """Is written down; it is no curve."""
+        self._write(record)
+
     def sample(
         self, record: SampleRecord, samples: Float32[np.ndarray, " N"], *, sample_rate_hz: int
     ) -> None:
@@ -154,6 +171,15 @@ class SilentObserver(RunObserver):
         pass
 
     def valid(self, record: ValidRecord) -> None:
+        pass
+
+    def speech(self, record: SpeechRecord) -> None:
+        pass
+
+    def data(self, record: DataRecord) -> None:
+        pass
+
+    def add_sink(self, name: str, make: Callable[[], Sink]) -> None:
         pass
 
     def sample(

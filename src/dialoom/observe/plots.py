@@ -17,15 +17,23 @@ SPECTROGRAM_RANGE_DB = 70.0
 def spectrogram_png(
     samples: Float32[np.ndarray, " N"], *, sample_rate_hz: int, height: int = 96
 ) -> bytes:
-    """Spectrogram up to 8 kHz, low frequencies below, one pixel for each 10 ms, without axes."""
+    """`spectrogram` as a file."""
+    buffer = io.BytesIO()
+    spectrogram(samples, sample_rate_hz=sample_rate_hz, height=height).save(
+        buffer, format="PNG", optimize=True
+    )
+    return buffer.getvalue()
+
+
+def spectrogram(
+    samples: Float32[np.ndarray, " N"], *, sample_rate_hz: int, height: int = 96
+) -> Image.Image:
+    """Up to 8 kHz, low frequencies below, a pixel for each 10 ms, without axes; in a palette."""
     levels = _spectrogram_levels(samples, sample_rate_hz)
     palette = (colormaps["magma"](np.arange(256))[:, :3] * 255).round().astype(np.uint8)
     image = Image.fromarray(levels[::-1])
     image.putpalette(palette.tobytes())
-    image = image.resize((image.width, height), Image.Resampling.NEAREST)
-    buffer = io.BytesIO()
-    image.save(buffer, format="PNG", optimize=True)
-    return buffer.getvalue()
+    return image.resize((image.width, height), Image.Resampling.NEAREST)
 
 
 def _spectrogram_levels(

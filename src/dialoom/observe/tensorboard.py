@@ -1,15 +1,21 @@
-"""TensorBoardSink: a run's records as scalars and audio. metrics.jsonl stays the truth.
+"""TensorBoardSink: a run's records as curves, sounds and pictures. metrics.jsonl stays the truth.
 
 torch is imported when a sink is made: reading metrics must stay fast.
 """
 
-import math
 from pathlib import Path
 
 import numpy as np
 from jaxtyping import Float32
 
-from dialoom.observe.metrics import EventRecord, SampleRecord, TrainRecord, ValidRecord
+from dialoom.observe.records import (
+    EventRecord,
+    SampleRecord,
+    SpeechRecord,
+    TrainRecord,
+    ValidRecord,
+)
+from dialoom.observe.scalars import scalars
 
 
 class TensorBoardSink:
@@ -29,22 +35,24 @@ class TensorBoardSink:
         self._writer = SummaryWriter(str(directory), purge_step=purge_step)
 
     def train(self, record: TrainRecord) -> None:
-        self._losses("train", record)
-        self._scalar("train/lr", record.lr, record.step)
-        self._scalar("train/grad_norm", record.grad_norm, record.step)
-        for block, norm in record.block_norms.items():
-            self._scalar(f"grad_norm/{block}", norm, record.step)
-        self._scalar("speed/audio_seconds_per_second", record.audio_seconds_per_second, record.step)
+        self._scalars(record)
 
     def valid(self, record: ValidRecord) -> None:
-        self._losses("valid", record)
+        self._scalars(record)
+
+    def speech(self, record: SpeechRecord) -> None:
+        self._scalars(record)
 
     def sample(
         self, record: SampleRecord, samples: Float32[np.ndarray, " N"], *, sample_rate_hz: int
     ) -> None:
+        from dialoom.observe.plots import spectrogram  # matplotlib takes its time
+
         clipped = np.clip(samples, -1.0, 1.0)[None]
         tag = f"samples/{record.name}"
         self._writer.add_audio(tag, clipped, record.step, sample_rate=sample_rate_hz)
+        picture = np.asarray(spectrogram(samples, sample_rate_hz=sample_rate_hz).convert("RGB"))
+        self._writer.add_image(tag, picture, record.step, dataformats="HWC")
         self._writer.add_text(tag, record.text, record.step)
 
     def event(self, record: EventRecord) -> None:
@@ -53,18 +61,6 @@ class TensorBoardSink:
     def close(self) -> None:
         self._writer.close()
 
-    def _losses(self, split: str, record: TrainRecord | ValidRecord) -> None:
-        self._scalar(f"{split}/loss/total", record.loss, record.step)
-        for channel, loss in enumerate(record.loss_channels):
-            self._scalar(f"{split}/loss/channel_{channel}", loss, record.step)
-        for channel, accuracy in enumerate(record.accuracy_channels):
-            self._scalar(f"{split}/accuracy/channel_{channel}", accuracy, record.step)
-        self._scalar(f"{split}/eos/loss", record.eos_loss, record.step)
-        self._scalar(f"{split}/eos/recall", record.eos_recall, record.step)
-        for channel, recall in enumerate(record.eos_recall_channels):
-            self._scalar(f"{split}/eos/recall_channel_{channel}", recall, record.step)
-
-    def _scalar(self, tag: str, value: float, step: int) -> None:
-        """A point; what is not a number (no EOS in this batch) leaves a gap."""
-        if math.isfinite(value):
-            self._writer.add_scalar(tag, value, step)
+    def _scalars(self, record: TrainRecord | ValidRecord | SpeechRecord) -> None:
+        for tag, value in scalars(record).items():
+            self._writer.add_scalar(tag, value, record.step)

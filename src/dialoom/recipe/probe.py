@@ -11,7 +11,8 @@ from dialoom.codec import Codec, Codes, load_codec
 from dialoom.data import Clips
 from dialoom.generate import SamplingSettings, Synthesizer
 from dialoom.model import DiaModel
-from dialoom.observe import SampleRecord
+from dialoom.observe import SampleRecord, SpeechRecord
+from dialoom.recipe.listener import ValidationSpeech
 from dialoom.recipe.settings import EvaluateSettings
 from dialoom.train import Spoken
 
@@ -25,16 +26,18 @@ class _Sentence:
 
 
 class SentenceProbe:
-    """Writes `samples/step_…/NAME.wav` and hands the samples to the trainer."""
+    """Writes `samples/step_…/NAME.wav` and hands the samples to the trainer; measures speech."""
 
     def __init__(
         self,
         sentences: list[_Sentence],
+        validation: ValidationSpeech,
         settings: SamplingSettings,
         info: ModelInfo,
         run_dir: Path,
     ) -> None:
         self._sentences = sentences
+        self._validation = validation
         self._settings = settings
         self._info = info
         self._run_dir = run_dir
@@ -47,8 +50,8 @@ class SentenceProbe:
         info: ModelInfo,
         datasets: tuple[Clips, Clips],
         run_dir: Path,
-    ) -> Self | None:
-        """The probe that a recipe asks for; None where it asks for no sentence."""
+    ) -> Self:
+        """The probe that a recipe asks for."""
         sentences = [
             _Sentence(f"sentence-{number}", text)
             for number, text in enumerate(settings.sentences, start=1)
@@ -56,8 +59,6 @@ class SentenceProbe:
         training, validation = datasets
         sentences += _sentences_of(validation, settings.num_valid_clips, "heldout")
         sentences += _sentences_of(training, settings.num_clips, "clip")
-        if not sentences:
-            return None
         sampling = SamplingSettings(
             temperature=settings.temperature,
             top_p=settings.top_p,
@@ -65,21 +66,34 @@ class SentenceProbe:
             cfg_scale=settings.cfg_scale,
             max_seconds=settings.max_seconds,
         )
-        return cls(sentences, sampling, info, run_dir)
+        measured = ValidationSpeech(validation, settings.speech_clips)
+        return cls(sentences, measured, sampling, info, run_dir)
+
+    def measure(self, model: DiaModel, step: int) -> SpeechRecord | None:
+        """The validation texts, against their clips; None where there are no such clips."""
+        if not self._validation:
+            return None
+        return self._validation.measure(self._synthesizer(model), self._settings, step)
 
     def __call__(self, model: DiaModel, step: int) -> Iterator[Spoken]:
         """Says all sentences."""
-        assert self._info.codec is not None, "a run's corpus names its codec"
-        if self._codec is None:
-            device = str(model.logits_dense.weight.device)
-            self._codec = load_codec(self._info.codec.name, device=device)
-        synthesizer = Synthesizer(model, self._info, self._codec)
+        if not self._sentences:
+            return
+        synthesizer = self._synthesizer(model)
         for sentence in self._sentences:
             speech = synthesizer.synthesize(
                 [sentence.text], self._settings, language=sentence.language
             )[0]
             if speech.codes.num_frames:
-                yield self._spoken(sentence, speech.codes, self._codec, step, speech.stopped)
+                yield self._spoken(sentence, speech.codes, synthesizer.codec, step, speech.stopped)
+
+    def _synthesizer(self, model: DiaModel) -> Synthesizer:
+        """The model with its codec, which is loaded once."""
+        assert self._info.codec is not None, "a run's corpus names its codec"
+        if self._codec is None:
+            device = str(model.logits_dense.weight.device)
+            self._codec = load_codec(self._info.codec.name, device=device)
+        return Synthesizer(model, self._info, self._codec)
 
     def _spoken(
         self, sentence: _Sentence, codes: Codes, codec: Codec, step: int, stopped: bool

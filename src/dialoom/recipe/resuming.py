@@ -20,6 +20,8 @@ _MAY_CHANGE = frozenset(
         "train.keep_last",
         "train.keep_every",
         "train.best_by",
+        "train.speech_every",
+        "train.early_stopping_patience",
         "train.parallel",
         "train.memory_steps",
         "train.probe_passes",

@@ -25,16 +25,24 @@ from dialoom.data import (
 )
 from dialoom.data.atomic import atomic_path
 from dialoom.data.corpus import refuse_other_codec
-from dialoom.errors import DataError, RecipeError
+from dialoom.errors import DataError, RecipeError, TrainingError
 from dialoom.evaluate import write_report
 from dialoom.model import PRESETS, DiaModel, Revision, initialize
-from dialoom.observe import EventRecord, RunObserver, SilentObserver
+from dialoom.observe import (
+    EventRecord,
+    RunObserver,
+    SilentObserver,
+    TrackerSink,
+    check_trackers,
+)
+from dialoom.recipe.announce import announce
 from dialoom.recipe.probe import SentenceProbe
+from dialoom.recipe.report_sink import ReportSink
 from dialoom.recipe.resuming import RECIPE_FILE, find_checkpoint
 from dialoom.recipe.settings import Recipe, load_recipe
 from dialoom.sequence import layout_for
-from dialoom.text import TagTable
 from dialoom.train import (
+    SPEECH_FIGURES,
     BatchFeed,
     Outcome,
     Ranks,
@@ -42,7 +50,6 @@ from dialoom.train import (
     TrainSettings,
     check_ways,
     join_ranks,
-    num_trained,
     packs,
     planned_steps,
     prepare_model,
@@ -89,6 +96,7 @@ def run_recipe(recipe: Recipe, run_dir: Path, *, resume: bool = False) -> RunRes
     Under torchrun every process calls it; the first one alone writes records, samples and report.
     """
     check_ways(recipe.train, base=recipe.model.base)
+    check_trackers(recipe.observe.trackers)
     with join_ranks(recipe.train.device) as (ranks, device):
         use_tf32(device, enabled=recipe.train.tf32)
         torch.manual_seed(recipe.train.seed)  # of dropout in adapters, and of stochastic rounding
@@ -96,13 +104,14 @@ def run_recipe(recipe: Recipe, run_dir: Path, *, resume: bool = False) -> RunRes
         corpus = Mixture.open(recipe.data.shares)
         loaded = open_model(recipe, corpus, checkpoint)
         datasets = open_datasets(recipe, corpus, loaded)
+        _check_best(recipe, validation=datasets[1])
         loaded = replace(loaded, model=loaded.model.to(device))
         feed, valid_batches = open_feeds(recipe, corpus, datasets, loaded)
         state = None if checkpoint is None else load_training_state(checkpoint)
         step = None if state is None else int(state["step"])
         observer = _observe(recipe, run_dir, ranks, feed.batches_per_epoch, resume_step=step)
         try:
-            _announce(observer, datasets, loaded, step=step or 0)
+            announce(observer, corpus, datasets, loaded, step=step or 0)
             trainer = Trainer(
                 loaded.model,
                 feed,
@@ -115,12 +124,23 @@ def run_recipe(recipe: Recipe, run_dir: Path, *, resume: bool = False) -> RunRes
             )
             if state is not None:
                 trainer.restore(state)
-            outcome = trainer.run()
+            outcome = _run(trainer, observer, run_dir, ranks)
         finally:
             observer.close()
         if ranks.is_first:
             write_report(run_dir)
     return RunResult(run_dir, outcome)
+
+
+def _run(trainer: Trainer, observer: RunObserver, run_dir: Path, ranks: Ranks) -> Outcome:
+    """Trains; of a run that breaks off the report says why."""
+    try:
+        return trainer.run()
+    except TrainingError as error:
+        observer.event(EventRecord(trainer.step, str(error)))
+        if ranks.is_first:
+            write_report(run_dir)
+        raise
 
 
 def _observe(
@@ -132,12 +152,24 @@ def _observe(
     run_dir.mkdir(parents=True, exist_ok=True)
     with atomic_path(run_dir / RECIPE_FILE) as temporary:
         temporary.write_text(recipe.to_yaml(), encoding="utf-8")
-    return RunObserver.open(
+    observe = recipe.observe
+    observer = RunObserver.open(
         run_dir,
         total_steps=planned_steps(recipe.train, batches_per_epoch),
         resume_step=resume_step,
-        tensorboard=recipe.observe.tensorboard,
+        tensorboard=observe.tensorboard,
     )
+    for name in observe.trackers:
+        open_tracker = partial(
+            TrackerSink,
+            name,
+            run_dir.resolve(),
+            project=observe.project,
+            settings=recipe.model_dump(mode="json"),
+        )
+        observer.add_sink(name, open_tracker)
+    observer.add_sink(ReportSink.name, lambda: ReportSink(run_dir))
+    return observer
 
 
 def _store(settings: TrainSettings, run_dir: Path, info: ModelInfo) -> RunStore:
@@ -194,6 +226,24 @@ def _check_codec(recipe: Recipe, corpus: Mixture, loaded: LoadedModel) -> None:
             f"taken to speak '{recipe.model.codec}': prepare the corpus with that, or say "
             f"model.codec={spec.name} if the base does speak it"
         )
+
+
+def _check_best(recipe: Recipe, *, validation: Clips) -> None:
+    """Without clips to validate on, nothing is ever best."""
+    settings = recipe.train
+    wanted = {
+        f"train.best_by={settings.best_by}": settings.best_by in SPEECH_FIGURES,
+        "train.speech_every": settings.speech_every is not None,
+        "train.early_stopping_patience": settings.early_stopping_patience is not None,
+    }
+    has_enough = len(validation) > 1 and recipe.evaluate.max_valid_clips > 0
+    for name, is_wanted in wanted.items():
+        if is_wanted and not has_enough:
+            raise RecipeError(
+                f"{name} needs two validation clips, there are {len(validation)} and "
+                f"evaluate.max_valid_clips is {recipe.evaluate.max_valid_clips}: prepare the "
+                "corpus with a larger --valid-fraction, or leave it out"
+            )
 
 
 def _check_channel_weights(recipe: Recipe, loaded: LoadedModel) -> None:
@@ -266,30 +316,3 @@ def _validation_groups(validation: Clips, recipe: Recipe) -> list[list[int]]:
         max_frames=recipe.train.max_frames_per_batch,
     )
     return [[chosen[i] for i in batch] for batch in sampler.epoch_batches(0)]
-
-
-def _announce(
-    observer: RunObserver,
-    datasets: tuple[Clips, Clips],
-    loaded: LoadedModel,
-    *,
-    step: int,
-) -> None:
-    """What a person wants to know before the first step."""
-    training, validation = datasets
-    valid = f"{len(validation)} for validation" if len(validation) else "no validation clips"
-    total, trained = loaded.model.num_parameters, num_trained(loaded.model)
-    share = "" if trained == total else f" of which {trained / 1e6:.2f} M train"
-    parts = [
-        f"{'training' if step == 0 else f'going on after step {step}'}: "
-        f"{total / 1e6:.1f} M parameters{share}, {len(training)} clips, {valid}"
-    ]
-    if left_out := training.num_left_out + validation.num_left_out:
-        parts.append(f"{left_out} clips are beyond a limit and left out")
-    if untagged := _untagged_languages(training, loaded.info.tags):
-        parts.append(f"no tag for {', '.join(untagged)}: such texts get none (model.tags)")
-    observer.event(EventRecord(step, "; ".join(parts)))
-
-
-def _untagged_languages(dataset: Clips, tags: TagTable) -> list[str]:
-    return [name for name in dataset.languages if f"[{name}]" not in tags.bytes_of_tags]

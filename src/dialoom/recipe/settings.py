@@ -2,7 +2,7 @@
 
 import hashlib
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import yaml
 from pydantic import (
@@ -122,6 +122,8 @@ class EvaluateSettings(_Section):
     """So many training clips' texts are said too, shortest first, next to their recordings."""
     num_valid_clips: int = Field(default=0, ge=0)
     """So many validation clips' texts are said, next to recordings the model never heard."""
+    speech_clips: int = Field(default=8, ge=2)
+    """Validation clips whose speech is measured for `train.best_by` and `train.speech_every`."""
     temperature: float = Field(default=1.0, ge=0)
     """0 is greedy."""
     top_p: float = Field(default=0.95, gt=0, le=1)
@@ -141,6 +143,10 @@ class ObserveSettings(_Section):
     """The run's directory; none is runs/ and the recipe's name."""
     tensorboard: bool = True
     """Whether to write for TensorBoard."""
+    trackers: tuple[Literal["wandb", "trackio"], ...] = ()
+    """Services that get the same curves, sounds and pictures: [wandb], [trackio], or both."""
+    project: str = "dialoom"
+    """What the runs of these services are grouped by."""
 
 
 class Recipe(_Section):

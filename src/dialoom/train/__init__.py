@@ -1,6 +1,7 @@
 """Batches → a better model."""
 
 from dialoom.train.batching import packs
+from dialoom.train.best import SPEECH_FIGURES
 from dialoom.train.distributed import Ranks, join_ranks
 from dialoom.train.feed import BatchFeed
 from dialoom.train.outcome import Outcome
@@ -11,6 +12,7 @@ from dialoom.train.trainer import Trainer, planned_steps
 from dialoom.train.ways import check_ways, num_trained, prepare_model
 
 __all__ = [
+    "SPEECH_FIGURES",
     "BatchFeed",
     "Outcome",
     "Probe",

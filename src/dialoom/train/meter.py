@@ -1,7 +1,10 @@
 """Sums of steps → the records that are logged."""
 
+import resource
+import sys
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from dialoom.loss import LossSums
@@ -48,11 +51,20 @@ class Meter:
             audio_seconds=audio_seconds / self._steps,
             audio_seconds_per_second=audio_seconds / self._seconds,
             seconds_left=self._steps_left * self._seconds / self._steps,
+            peak_memory_gib=peak_memory_gib(),
         )
         self._sums = None
         self._norm = self._audio_seconds = self._seconds = 0.0
         self._steps = 0
         return record
+
+
+def peak_memory_gib() -> float:
+    """Most memory that tensors took on the GPU so far; without one, that the process took."""
+    if torch.cuda.is_available():
+        return torch.cuda.max_memory_allocated() / 2**30
+    unit = 1 if sys.platform == "darwin" else 1024  # getrusage(2)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 2**30
 
 
 def valid_record(step: int, sums: LossSums, num_clips: int) -> ValidRecord:

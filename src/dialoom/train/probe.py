@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Float32
 
 from dialoom.model import DiaModel
-from dialoom.observe import SampleRecord
+from dialoom.observe import SampleRecord, SpeechRecord
 
 
 @dataclass(frozen=True)
@@ -24,4 +24,10 @@ class Spoken:
 class Probe(Protocol):
     """Lets the model of the moment speak; what it raises is noted and never stops the training."""
 
-    def __call__(self, model: DiaModel, step: int) -> Iterator[Spoken]: ...
+    def __call__(self, model: DiaModel, step: int) -> Iterator[Spoken]:
+        """Sentences to be heard."""
+        ...
+
+    def measure(self, model: DiaModel, step: int) -> SpeechRecord | None:
+        """Validation texts, measured against their clips; None where there are none."""
+        ...

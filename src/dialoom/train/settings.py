@@ -120,8 +120,22 @@ class TrainSettings(BaseModel):
     """Checkpoints to keep besides the best."""
     keep_every: int | None = Field(default=None, ge=1)
     """Checkpoints of every so many steps are kept too; a multiple of `checkpoint_every`."""
-    best_by: Literal["loss", "loss_channel_0", "eos_loss", "accuracy"] = "loss"
-    """What the best checkpoint is best by, on the validation clips."""
+    best_by: Literal[
+        "loss",
+        "loss_channel_0",
+        "eos_loss",
+        "accuracy",
+        "retrieval",
+        "distortion",
+        "stopped",
+        "length",
+    ] = "loss"
+    """What the best checkpoint is best by, on the validation clips. The last four are heard: the
+    texts of `evaluate.speech_clips` clips are spoken and compared with the clips."""
+    speech_every: int | None = Field(default=None, ge=1)
+    """Steps between measurements of speech; none: at every validation if `best_by` is heard."""
+    early_stopping_patience: int | None = Field(default=None, ge=1)
+    """Ends the run after so many measurements of `best_by` in a row without a better one."""
     spike_deviations: float = Field(default=8.0, gt=0)
     """Mean deviations above the mean of the last steps from where on a loss counts as a jump."""
     max_bad_steps: int = Field(default=10, ge=1)

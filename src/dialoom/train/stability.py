@@ -10,6 +10,7 @@ from torch.distributed.tensor import DTensor
 
 from dialoom.model import DiaModel
 from dialoom.observe import EventRecord, RunObserver
+from dialoom.observe.records import BAD_STEPS, JUMPED, NOT_FINITE
 from dialoom.train.distributed import Ranks
 from dialoom.train.settings import TrainSettings
 from dialoom.train.step import StepResult
@@ -108,7 +109,7 @@ class Health:
         sums = self._ranks.sum_losses(entry.result.sums)
         loss = float((sums.channel_losses_C / sums.channel_targets_C).mean())
         if not entry.result.applied:
-            self._tell(entry.step, "the gradient was not finite: the weights were left as they are")
+            self._tell(entry.step, f"{NOT_FINITE}: the weights were left as they are")
             return "its gradient was not finite"
         if math.isnan(loss):  # a step without targets
             return ""
@@ -116,7 +117,7 @@ class Health:
         if not self.bound.is_jump(loss):
             return ""
         clips = ", ".join(entry.clip_ids)
-        self._tell(entry.step, f"the loss jumped to {loss:.2f}, above {limit:.2f}; clips: {clips}")
+        self._tell(entry.step, f"{JUMPED} to {loss:.2f}, above {limit:.2f}; clips: {clips}")
         return "its loss jumped"
 
     def _tell(self, step: int, message: str) -> None:
@@ -141,7 +142,7 @@ class BadSteps(Exception):
             remedy += ", and look at the clips that the events of metrics.jsonl name"
         count = self.num_jumps + self.num_not_finite
         return (
-            f"step {self.last}: {count} bad steps in a row ({self.num_not_finite} gradients not "
+            f"step {self.last}: {count} {BAD_STEPS} ({self.num_not_finite} gradients not "
             f"finite, {self.num_jumps} losses that jumped); {remedy}"
         )
 

@@ -15,13 +15,15 @@ from dialoom.errors import DataError, TrainingDiverged
 from dialoom.model import DiaModel
 from dialoom.observe import EventRecord, RunObserver
 from dialoom.train.average import average_of
+from dialoom.train.best import Best
 from dialoom.train.distributed import Ranks
+from dialoom.train.ear import Ear
 from dialoom.train.feed import BatchFeed, Position
 from dialoom.train.memory_probe import probe_memory
-from dialoom.train.meter import Meter, valid_record
+from dialoom.train.meter import Meter
 from dialoom.train.objective import build_objective
 from dialoom.train.optimizer import build_optimizer, learning_rate, set_learning_rate
-from dialoom.train.outcome import BEST_FIGURES, Outcome
+from dialoom.train.outcome import Outcome
 from dialoom.train.precision import autocast
 from dialoom.train.probe import Probe
 from dialoom.train.replica import build_replica
@@ -31,6 +33,7 @@ from dialoom.train.shares import shares_of
 from dialoom.train.signals import StopRequest
 from dialoom.train.stability import BadSteps, Health, block_norms
 from dialoom.train.step import StepResult, train_step, with_dropout
+from dialoom.train.validation import Validation
 from dialoom.train.watch import StallWatch
 
 PROBE_PASSES = 3
@@ -57,10 +60,8 @@ class Trainer:
         """Takes a model on the device to train on, as `prepare_model` made it."""
         self.model = model.train()
         self._feed = feed
-        self._valid_batches = valid_batches
         self._settings = settings
         self._observer = observer
-        self._probe = probe
         self._ranks = ranks or Ranks()
         self._device = model.logits_dense.weight.device
         context = autocast(self._device, settings)
@@ -68,10 +69,14 @@ class Trainer:
         self._replica = build_replica(model, self._objective, self._ranks, settings)
         self._optimizer = build_optimizer(model, settings)
         self._average = average_of(model, settings)
+        self._validation = Validation(valid_batches, self._replica)
+        self._ear = Ear(
+            probe, self._replica, observer, ranks=self._ranks, shown_weights=self._shown_weights
+        )
         self._saver = Saver(store, self._replica)
         self.total_steps = planned_steps(settings, feed.batches_per_epoch)
         self.step = 0
-        self._best = float("inf")
+        self._best = Best(settings.best_by, settings.early_stopping_patience)
         self._best_loss = float("inf")
         self._lr_scale = 1.0
         self._health = Health(settings, observer, self._ranks)
@@ -98,7 +103,7 @@ class Trainer:
                 self._saver.wait()
         return Outcome(
             self.step,
-            finished=self.step == self.total_steps,
+            finished=self._is_over,
             best_loss=self._best_loss if self._best_loss < float("inf") else None,
         )
 
@@ -117,15 +122,26 @@ class Trainer:
         if self.step > 0:
             return
         self._validate()
+        if self._speech_every is not None:
+            self._measure_speech()
         if self._settings.sample_at_start:
             self._speak()
+
+    @property
+    def _is_over(self) -> bool:
+        return self.step == self.total_steps or self._best.is_final
+
+    @property
+    def _speech_every(self) -> int | None:
+        settings = self._settings
+        return settings.speech_every or (settings.valid_every if self._best.is_heard else None)
 
     def _train(self) -> bool:
         """Steps until the end, or until it is necessary to begin anew from a checkpoint: False."""
         meter = Meter(self.total_steps - self.step, self._ranks)
         with closing(self._batches()) as batches:
             try:
-                while self.step < self.total_steps and not self._ranks.any(self._stop.requested):
+                while not self._is_over and not self._ranks.any(self._stop.requested):
                     self._saver.check()
                     started = time.perf_counter()
                     result = self._advance(batches)
@@ -204,10 +220,17 @@ class Trainer:
         is_best = False
         if is_last or step % settings.valid_every == 0:
             is_best = self._validate()
-        if is_last or is_best or step % settings.checkpoint_every == 0:
+        if self._speech_every is not None and (is_last or step % self._speech_every == 0):
+            is_best |= self._measure_speech()
+        if self._is_over or is_best or step % settings.checkpoint_every == 0:
             self._save(is_best=is_best)
-        if is_last or (settings.sample_every and step % settings.sample_every == 0):
+        if self._is_over or (settings.sample_every and step % settings.sample_every == 0):
             self._speak()
+        if self._best.is_final and not is_last:
+            self._tell(
+                f"stopped early: by {self._best.name} nothing was better than step "
+                f"{self._best.step} in {self._best.waited} measurements"
+            )
 
     def _log(self, meter: Meter, result: StepResult) -> None:
         """The only place, besides validations, where the host waits for the device."""
@@ -237,7 +260,7 @@ class Trainer:
             "corpus": self._feed.fingerprint,
             "epoch": self._feed.position.epoch,
             "batch": self._feed.position.batch,
-            "best": self._best,
+            "best": self._best.state(),
             "lr_scale": self._lr_scale,
             "max_cells": self._replica.budget.max_cells,
             "loss_bound": self._health.bound.state(),
@@ -265,7 +288,7 @@ class Trainer:
         self.step = self._saved_step = state["step"]
         self._feed.position = Position(state["epoch"], state["batch"])
         self._best_loss = state["best_loss"]
-        self._best = state.get("best", self._best_loss)
+        self._best.restore(state["best"])
         self._lr_scale = state.get("lr_scale", 1.0)
         self._replica.budget.lower(state.get("max_cells"))
         if "loss_bound" in state:
@@ -290,49 +313,26 @@ class Trainer:
         return self._average.applied()
 
     def _validate(self) -> bool:
-        """Logs the validation loss and says whether it is the best that training has reached."""
-        if not self._valid_batches:
+        """Logs the validation's figures and says whether they are the best of training so far."""
+        if not self._validation:
             return False
-        self._replica.loss.eval()
         with self._watch.stage("the validation"), self._shown_weights():
-            sums = self._replica.evaluate(self._valid_batches)
-        self._replica.loss.train()
-        num_clips = sum(len(batch.clip_ids) for batch in self._valid_batches)
-        record = valid_record(self.step, sums, num_clips)
+            record = self._validation.measure(self.step)
         self._observer.valid(record)
         if self.step == 0:
             return False
         self._best_loss = min(self._best_loss, record.loss)
-        figure = BEST_FIGURES[self._settings.best_by](record)
-        is_best = figure < self._best
-        self._best = min(self._best, figure)
-        return is_best
+        return self._best.see(record)
+
+    def _measure_speech(self) -> bool:
+        """Likewise of the validation texts, spoken."""
+        with self._watch.stage("measuring speech"):
+            record = self._ear.measure(self.step)
+        return record is not None and self.step > 0 and self._best.see(record)
 
     def _speak(self) -> None:
-        """The sentences of the probe, by rank 0; whatever goes wrong is noted and training goes on.
-
-        A model that is divided among ranks is put together for it, on the device of rank 0.
-        """
-        if self._probe is None:
-            return
-        whole = self._replica.put_together()
-        if not self._ranks.is_first:
-            return
-        self.model.eval()
-        try:
-            with self._watch.stage("the samples"), self._shown_weights():
-                model = self.model if whole is None else whole.to(self._device)
-                for spoken in self._probe(model, self.step):
-                    self._observer.sample(
-                        spoken.record, spoken.samples, sample_rate_hz=spoken.sample_rate_hz
-                    )
-                    if self._stop.requested:
-                        break
-        except Exception as error:
-            reason = f"{type(error).__name__}: {error}".splitlines()[0]
-            self._observer.event(EventRecord(self.step, f"the samples failed ({reason})"))
-        finally:
-            self.model.train()
+        with self._watch.stage("the samples"):
+            self._ear.hear(self.step, is_enough=lambda: self._stop.requested)
 
 
 def planned_steps(settings: TrainSettings, batches_per_epoch: int) -> int:
