@@ -39,7 +39,9 @@ def test_every_tag_of_the_corpus_is_one_byte_for_the_model(make_corpus: ModuleTy
     recipe = load_recipe(FOLDER / "recipe.yaml")
     tags = recipe.tag_table(TagTable.default())
     rng = random.Random(0)
-    scripts = list(islice(make_corpus.plan(make_corpus.training_sentences(LINES, []), rng), 300))
+    scripts = list(
+        islice(make_corpus.plan(make_corpus.training_sentences(LINES, []), rng, set()), 300)
+    )
     assert {tag for script in scripts for tag, _ in script.turns} == set(make_corpus.VOICES)
     for script in scripts:
         assert min(text_ids(script.text, script.row[2] or None, tags)) < 32
@@ -48,7 +50,7 @@ def test_every_tag_of_the_corpus_is_one_byte_for_the_model(make_corpus: ModuleTy
 
 def test_the_shares_are_those_that_it_names(make_corpus: ModuleType) -> None:
     sentences = make_corpus.training_sentences(LINES, [])
-    scripts = list(islice(make_corpus.plan(sentences, random.Random(0)), 500))
+    scripts = list(islice(make_corpus.plan(sentences, random.Random(0), set()), 500))
     german = sum(script.language == "de" for script in scripts) / len(scripts)
     dialogues = sum(len(script.turns) == 2 for script in scripts) / len(scripts)
     assert 0.15 < german < 0.5  # English repeats itself here, and a script comes only once
@@ -62,6 +64,21 @@ def test_no_training_sentence_holds_a_held_out_one(make_corpus: ModuleType) -> N
     training = make_corpus.training_sentences(LINES, held_out)
     assert training
     assert not any(a in b or b in a for a in training for b in held_out)
+
+
+def test_everyday_sentences_that_are_held_out_are_nowhere_in_the_training(
+    make_corpus: ModuleType,
+) -> None:
+    held_out = make_corpus.EVERYDAY_HELD_OUT.read_text(encoding="utf-8").splitlines()
+    key = import_module("sentences").key
+    secret = {key(sentence) for sentence in held_out}
+    assert len(secret) == 50
+    everyday = islice(make_corpus.plan_everyday(random.Random(0), secret), 2000)
+    mixed = islice(make_corpus.plan(["One."] * 100, random.Random(0), secret), 300)
+    said = [sentence for script in (*everyday, *mixed) for _, sentence in script.turns]
+    assert not secret & set(map(key, said))
+    spoilt = list(islice(make_corpus.plan_everyday(random.Random(0), set()), 2000))
+    assert secret & {key(sentence) for script in spoilt for _, sentence in script.turns}
 
 
 def test_lines_are_cut_at_commas_and_never_within_a_name(make_corpus: ModuleType) -> None:
@@ -79,6 +96,6 @@ def test_lines_are_cut_at_commas_and_never_within_a_name(make_corpus: ModuleType
 def test_the_same_seed_gives_the_same_corpus(make_corpus: ModuleType) -> None:
     sentences = make_corpus.training_sentences(LINES, [])
     first, second = (
-        list(islice(make_corpus.plan(sentences, random.Random(7)), 50)) for _ in range(2)
+        list(islice(make_corpus.plan(sentences, random.Random(7), set()), 50)) for _ in range(2)
     )
     assert first == second
