@@ -247,7 +247,7 @@ def test_speak_refuses_what_excludes_each_other(
         assert_refused(dialoom("speak", speaker, *arguments), message)
     write_audio("clip.wav", fake_sentence(1, num_sounds=3))
     refused = dialoom("speak", speaker, "Hi.", "-o", "a.wav", "--prompt", "clip.wav")
-    assert_refused(refused, "clip with --prompt-text, or let --asr-model")
+    assert_refused(refused, "voice save: --text), or let --asr-model")
 
 
 @dataclass

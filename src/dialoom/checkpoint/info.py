@@ -1,5 +1,6 @@
 """dialoom.json: what a model must say of itself that transformers' config.json has no place for."""
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
@@ -10,6 +11,9 @@ from dialoom.text import TagTable
 
 FORMAT_VERSION = 1
 
+SAMPLING_KEYS = ("temperature", "top_p", "top_k", "cfg_scale")
+"""Of how to speak, what may suit one model and not another."""
+
 
 @dataclass(frozen=True)
 class ModelInfo:
@@ -19,11 +23,13 @@ class ModelInfo:
         tags: the bytes that tags had in training.
         codec: the codec whose codes the model speaks; None where the model does not say.
         recipe_hash: sha256 of the recipe that trained it, hex.
+        sampling: settings that suit it, of `SAMPLING_KEYS`; empty where it does not say.
     """
 
     tags: TagTable = field(default_factory=TagTable.default)
     codec: CodecSpec | None = None
     recipe_hash: str | None = None
+    sampling: Mapping[str, float] = field(default_factory=dict)
 
 
 def to_json(info: ModelInfo, revision: Revision) -> dict[str, Any]:
@@ -34,6 +40,7 @@ def to_json(info: ModelInfo, revision: Revision) -> dict[str, Any]:
         "tags": dict(info.tags.bytes_of_tags),
         "codec": None if info.codec is None else asdict(info.codec),
         "recipe_hash": info.recipe_hash,
+        "sampling": dict(info.sampling),
     }
 
 
@@ -57,7 +64,23 @@ def from_json(data: dict[str, Any], where: str) -> tuple[ModelInfo, Revision]:
         revision = Revision.parse(str(data["revision"]))
     except CheckpointError as error:
         raise CheckpointError(f"{where}: {error}") from None
-    return ModelInfo(_tags(data, where), _codec(data.get("codec"), where), recipe_hash), revision
+    info = ModelInfo(
+        _tags(data, where), _codec(data.get("codec"), where), recipe_hash, _sampling(data, where)
+    )
+    return info, revision
+
+
+def _sampling(data: dict[str, Any], where: str) -> dict[str, float]:
+    sampling = data.get("sampling", {})
+    if not isinstance(sampling, dict) or any(
+        name not in SAMPLING_KEYS or type(value) not in (int, float)
+        for name, value in sampling.items()
+    ):
+        raise CheckpointError(
+            f"{where}: sampling is {sampling!r}, it must be numbers for some of "
+            f"{', '.join(SAMPLING_KEYS)}"
+        )
+    return sampling
 
 
 def _tags(data: dict[str, Any], where: str) -> TagTable:

@@ -234,7 +234,7 @@ def _speak_one(
     with counted_progress("speak") as progress:
         spoken = speak_script(
             synthesizer,
-            script_of(text, defaults),
+            script_of(synthesizer, text, defaults),
             decode=target.output is not None,
             on_progress=lambda done, most: progress(done, most, 0),
         )

@@ -29,10 +29,12 @@ Language = Annotated[str | None, typer.Option(help="Its tag goes in front of the
 EndTag = Annotated[bool, typer.Option("--end-tag", help="End on the last speaker but one's tag.")]
 
 Seed = Annotated[int | None, typer.Option(help="The same seed gives the same speech. [0]")]
-Temperature = Annotated[float | None, typer.Option(help="0 is greedy. [1.3]")]
-TopP = Annotated[float | None, typer.Option(help="Nucleus; 1 is off. [0.95]")]
-TopK = Annotated[int | None, typer.Option(help="Ids of a channel that stay; 0 is all. [45]")]
-CfgScale = Annotated[float | None, typer.Option(help="Guidance; 0 is off. [3.0]")]
+Temperature = Annotated[float | None, typer.Option(help="0 is greedy. [the model's, or 1.3]")]
+TopP = Annotated[float | None, typer.Option(help="Nucleus; 1 is off. [the model's, or 0.95]")]
+TopK = Annotated[
+    int | None, typer.Option(help="Ids of a channel that stay; 0: all. [the model's, or 45]")
+]
+CfgScale = Annotated[float | None, typer.Option(help="Guidance; 0 is off. [the model's, or 3.0]")]
 MaxSeconds = Annotated[
     float | None,
     typer.Option(help="Ends speech that does not end by itself; of a long text, each part."),

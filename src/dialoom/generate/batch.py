@@ -11,7 +11,6 @@ from dialoom.audio import check_writable, write_audio
 from dialoom.codec.files import write_codes
 from dialoom.errors import GenerationError, UserError
 from dialoom.generate.narration import NarrationOptions
-from dialoom.generate.settings import SamplingSettings
 from dialoom.generate.spoken import (
     OnProgress,
     Script,
@@ -67,7 +66,7 @@ class BatchDefaults:
     """What lines do not say.
 
     Attributes:
-        sampling: settings by their names; the voice's stand behind them.
+        sampling: settings by their names; the voice's, or the model's, stand behind them.
         prompt: a voice.
         language: of the texts.
         speaker: of texts that name none; None for the voice's first, else "S1".
@@ -114,7 +113,9 @@ def read_lines(path: Path) -> NumberedLines:
     return numbered
 
 
-def script_of(text: str, defaults: BatchDefaults, line: BatchLine | None = None) -> Script:
+def script_of(
+    synthesizer: Synthesizer, text: str, defaults: BatchDefaults, line: BatchLine | None = None
+) -> Script:
     """What is to be said with all that holds for it.
 
     Raises:
@@ -124,7 +125,7 @@ def script_of(text: str, defaults: BatchDefaults, line: BatchLine | None = None)
     if line is not None and line.voice is not None:
         prompt = load_voice(line.voice)
     sampling = {**defaults.sampling, **({} if line is None else line.sampling)}
-    base = (isinstance(prompt, Voice) and prompt.settings) or SamplingSettings()
+    base = synthesizer.settings_for(prompt if isinstance(prompt, Voice) else None)
     options = defaults.options
     if line is not None and line.retries is not None:
         options = replace(options, retries=line.retries)
@@ -200,7 +201,7 @@ def _script_of_line(
     if isinstance(line, str):
         raise GenerationError(line)
     check_writable(Path(line.out), synthesizer.codec_spec.sample_rate_hz)
-    script = script_of(line.text, defaults, line)
+    script = script_of(synthesizer, line.text, defaults, line)
     refuse_unknown_speakers(script.text, synthesizer.tags)
     synthesizer.request(script.text, script.settings, script.prompt, script.language)
     return script

@@ -132,7 +132,7 @@ class Narration:
         self._synthesizer = synthesizer
         self._options = options or NarrationOptions()
         voice = synthesizer.voice(prompt)
-        self._settings = settings or (voice and voice.settings) or SamplingSettings()
+        self._settings = settings or synthesizer.settings_for(voice)
         self._language = language or (voice and voice.language) or None
         script = prepare_text(text) if voice is None else prepare_text(text, voice.speaker)
         self._texts = split_script(script, self._options.limits)

@@ -141,7 +141,7 @@ def _wish(synthesizer: Synthesizer, script: Script) -> Wish:
         text = add_ending_tag(
             prepare_text(text) if voice is None else prepare_text(text, voice.speaker)
         )
-    settings = script.settings or (voice and voice.settings) or SamplingSettings()
+    settings = script.settings or synthesizer.settings_for(voice)
     guard = Guard(script.options.retries, script.options.limits.bytes_per_second)
     return Wish(text, settings, guard, voice, script.language)
 

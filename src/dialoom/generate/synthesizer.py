@@ -63,12 +63,14 @@ class Synthesizer:
 
         Raises:
             CodecError: the codec's geometry or weights are not those the model was trained with.
+            GenerationError: the model's own settings of speaking are out of range.
         """
         self.model = model
         self.info = info
         self._codec = codec
         self._quantize = quantize
         self._decoder: StepDecoder | None = None
+        self._defaults = SamplingSettings(**info.sampling)  # type: ignore[arg-type]  # top_k: int
         if codec is not None:
             check_codec(codec.spec, model.config, info)
 
@@ -124,6 +126,12 @@ class Synthesizer:
         """What is known of the codec; loads it only where the model does not say."""
         return self.info.codec or self.codec.spec
 
+    def settings_for(self, voice: Voice | None) -> SamplingSettings:
+        """Where nobody says how to speak: the voice's settings, else the model's."""
+        if voice is not None and voice.settings is not None:
+            return voice.settings
+        return self._defaults
+
     @property
     def tags(self) -> TagTable:
         return self.info.tags
@@ -164,7 +172,7 @@ class Synthesizer:
     ) -> list[Speech]:
         """`speak` for several texts at once, as codes; row i draws with seed + i."""
         voice = self.voice(prompt)
-        settings = _settings(settings, voice)
+        settings = settings or self.settings_for(voice)
         requests = [
             self.request(text, replace(settings, seed=settings.seed + row), voice, language)
             for row, text in enumerate(texts)
@@ -190,7 +198,7 @@ class Synthesizer:
             CodecError: another codec than the model's made the voice.
         """
         voice = self.voice(prompt)
-        settings = _settings(settings, voice)
+        settings = settings or self.settings_for(voice)
         frames = None
         if voice is None:
             ids = self.tags.encode(prepare_text(text), language=language)
@@ -291,10 +299,6 @@ def check_codec(spec: CodecSpec, config: DiaConfig, info: ModelInfo) -> None:
             f"codec '{spec.name}' has other weights than the '{info.codec.name}' that the model "
             "was trained with: its codes would be noise"
         )
-
-
-def _settings(settings: SamplingSettings | None, voice: Voice | None) -> SamplingSettings:
-    return settings or (voice and voice.settings) or SamplingSettings()
 
 
 def _script(text: str, voice: Voice) -> str:

@@ -14,6 +14,7 @@ from dialoom.checkpoint import (
     load_model,
     load_training_state,
 )
+from dialoom.checkpoint.info import SAMPLING_KEYS
 from dialoom.data import (
     Batch,
     Clips,
@@ -204,7 +205,8 @@ def open_model(recipe: Recipe, corpus: Mixture, checkpoint: Path | None) -> Load
     if lora is not None and checkpoint is not None:
         load_adapter_files(loaded.model, checkpoint)
     tags = recipe.tag_table(loaded.info.tags)
-    info = ModelInfo(tags, corpus.codec, recipe_hash=recipe.content_hash)
+    sampling = {key: getattr(recipe.evaluate, key) for key in SAMPLING_KEYS}
+    info = ModelInfo(tags, corpus.codec, recipe.content_hash, sampling)
     return LoadedModel(loaded.model, info)
 
 

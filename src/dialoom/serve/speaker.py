@@ -93,6 +93,10 @@ class Speaker:
     def sample_rate_hz(self) -> int:
         return self.codec.spec.sample_rate_hz
 
+    def settings_for(self, voice: Voice | None) -> SamplingSettings:
+        """Where a request does not say how to speak."""
+        return self._synthesizer.settings_for(voice)
+
     def speak(self, order: Order) -> "Speaking":
         """The speech in pieces, as they are made; each is waited for.
 

@@ -160,7 +160,7 @@ class _Task:
     def _order(self) -> Speaking:
         body = self._body
         voice = self._desk.voices.find(body.voice_id)
-        sampling = body.sampling(None if voice is None else voice.settings)
+        sampling = body.sampling(self._speaker.settings_for(voice))
         deadline_s = self._since_s + self._desk.settings.speak_timeout_s
         return self._speaker.speak(Order(body.input, sampling, voice, body.language, deadline_s))
 
