@@ -66,6 +66,20 @@ def test_without_the_token_nothing_is_told(client: httpx2.Client, path: str, hea
     assert answer.json()["error"]["type"] == "invalid_request_error"
 
 
+@pytest.mark.parametrize("header", ["", "Bearer wrong", f"Bearer {TOKEN}x", f"Bearer {TOKEN[:-1]}"])
+def test_without_the_token_nothing_is_done(client: httpx2.Client, header: str) -> None:
+    headers = {"Authorization": header}
+    files = {"file": ("x.wav", wav())}
+    answers = [
+        client.post("/v1/audio/speech", json=WISH, headers=headers),
+        client.post("/v1/audio/speech", content=b"{", headers=headers),
+        client.post("/v1/voices", files=files, data={"name": "a", "text": "b"}, headers=headers),
+        client.delete("/v1/voices/anna", headers=headers),
+    ]
+    assert [answer.status_code for answer in answers] == [401] * 4
+    assert len(client.get("/v1/voices").json()["data"]) == 2
+
+
 def test_pages_and_health_need_no_token(client: httpx2.Client) -> None:
     for path in ("/", "/run", "/speak.js", "/health"):
         answer = client.get(path, headers={"Authorization": "none"})
@@ -86,6 +100,8 @@ def test_pages_and_health_need_no_token(client: httpx2.Client) -> None:
         ({"input": "a\x01b"}, 422, "control byte"),
         ({"response_format": "aac"}, 422, "response_format: "),
         ({"speed": 1.5}, 422, "speed is 1.5: Dia cannot be told a speed"),
+        ({"cfg_scale": False}, 422, "cfg_scale: "),
+        ({"seed": "1"}, 422, "seed: "),
         ({"temperature": -1}, 422, "temperature is -1.0: it must be"),
         ({"seed": -1}, 422, "seed is -1"),
         ({"language": "xx"}, 422, "xx"),
@@ -123,20 +139,45 @@ def test_a_huge_body_is_refused(client: httpx2.Client, is_told: bool) -> None:
     assert "larger than 400000 bytes" in answer.text
 
 
-def test_a_body_that_does_not_arrive_is_given_up(client: httpx2.Client) -> None:
+@pytest.mark.parametrize("is_told", [True, False])
+def test_a_huge_clip_is_refused(client: httpx2.Client, is_told: bool) -> None:
+    block = b"x" * 100_000
+    content = block * 5 if is_told else iter([block] * 5)
+    headers = {"Content-Type": "multipart/form-data; boundary=b"}
+    answer = client.post("/v1/voices", content=content, headers=headers)
+    assert (answer.status_code, "larger than 400000 bytes" in answer.text) == (413, True)
+
+
+@pytest.mark.parametrize(
+    ("path", "type"),
+    [
+        ("/v1/audio/speech", "application/json"),
+        ("/v1/voices", "multipart/form-data; boundary=b"),
+    ],
+)
+def test_a_body_that_does_not_arrive_is_given_up(
+    client: httpx2.Client, path: str, type: str
+) -> None:
+    """A byte now and then does not help."""
     address = (client.base_url.host, client.base_url.port)
     with socket.create_connection(address, timeout=20) as connection:
         connection.sendall(
-            f"POST /v1/audio/speech HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {TOKEN}\r\n"
-            "Content-Type: application/json\r\nContent-Length: 100\r\n\r\n{".encode()
+            f"POST {path} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {TOKEN}\r\n"
+            f"Content-Type: {type}\r\nContent-Length: 100\r\n\r\n".encode()
         )
+        for _ in range(4):
+            connection.sendall(b"-")
+            time.sleep(0.1)
         assert b" 408 " in connection.recv(1000)
 
 
 @pytest.mark.parametrize(
     "name",
-    ["../secret", "..%2fsecret", "/etc/passwd", "anna.safetensors", "secret\x00", "voices/../anna"],
-)
+    [
+        "../secret", "..%2fsecret", "/etc/passwd", "anna.safetensors", "secret\x00",
+        "voices/../anna", "..\\secret", "C:\\secret", "%2e%2e%2fsecret", "anna%00", "~/secret",
+    ],
+)  # fmt: skip
 def test_voices_are_never_paths(client: httpx2.Client, voices: Path, name: str) -> None:
     for id in (name, str(voices.parent / "secret.safetensors")):
         assert client.post("/v1/audio/speech", json=WISH | {"voice": id}).status_code == 404
@@ -149,6 +190,13 @@ def test_voices_are_never_paths(client: httpx2.Client, voices: Path, name: str) 
 )
 def test_pages_are_never_paths(client: httpx2.Client, path: str) -> None:
     assert client.get(path).status_code == 404
+
+
+@pytest.mark.parametrize("name", ["../one", "..%2fone", "/one", "one%00", "one/../one", "..\\one"])
+def test_models_are_never_paths(client: httpx2.Client, name: str) -> None:
+    assert client.get(f"/v1/models/{name.replace('..', '%2e%2e')}").status_code == 404
+    assert client.post("/v1/audio/speech", json=WISH | {"model": name}).status_code == 404
+    assert upload(client, wav(), model=name).status_code == 404
 
 
 def test_voices_of_the_directory_and_of_clients(client: httpx2.Client) -> None:
@@ -174,6 +222,22 @@ def hours_of_silence() -> bytes:
         for _ in range(180):
             flac.write(np.zeros(60 * 8_000, np.int16))
     return file.getvalue()
+
+
+def minute_of_silence(container: str, subtype: str | None) -> bytes:
+    """As few bytes as each format needs."""
+    file = io.BytesIO()
+    with soundfile.SoundFile(
+        file, "w", 8_000, 1, format=container, subtype=subtype, compression_level=0.99
+    ) as sound:
+        sound.write(np.zeros(60 * 8_000, np.float32))
+    return file.getvalue()
+
+
+def with_length(flac: bytes, num_samples: int) -> bytes:
+    """A FLAC that says another number of samples than it has."""
+    place = 4 + 4 + 14
+    return flac[:place] + num_samples.to_bytes(4, "big") + flac[place + 4 :]
 
 
 def without_length(flac: bytes) -> bytes:
@@ -202,6 +266,27 @@ def test_a_bomb_of_audio_is_not_unpacked(
 
 
 @pytest.mark.parametrize(
+    ("container", "subtype"), [("OGG", "VORBIS"), ("OGG", "OPUS"), ("MP3", None)]
+)
+def test_bombs_of_other_formats_are_not_unpacked(
+    client: httpx2.Client, container: str, subtype: str | None
+) -> None:
+    data = minute_of_silence(container, subtype)
+    assert len(data) < LIMITS["max_body_bytes"] - 1000
+    answer = upload(client, data)
+    assert (answer.status_code, "at most 30.0 s are read" in answer.text) == (422, True)
+
+
+def test_a_bomb_that_says_it_is_short_is_read_as_far_as_it_says(
+    client: httpx2.Client, bomb: bytes
+) -> None:
+    began = time.process_time()
+    answer = upload(client, with_length(bomb, 8_000))
+    assert answer.status_code == 422
+    assert time.process_time() - began < 0.5
+
+
+@pytest.mark.parametrize(
     ("data", "fields", "status", "message"),
     [
         (b"", {}, 422, "has format none"),
@@ -211,6 +296,7 @@ def test_a_bomb_of_audio_is_not_unpacked(
         (wav(), {"text": " "}, 422, "transcript"),
         (wav(), {"name": ""}, 422, "name: "),
         (wav(), {"name": "a\nb"}, 422, "name: "),
+        (wav(), {"name": "a\x9cb"}, 422, "name: "),
         (wav(), {"model": "two"}, 404, "there is no model"),
     ],
 )
