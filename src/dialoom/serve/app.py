@@ -8,7 +8,8 @@ from typing import Any
 
 from anyio import to_thread
 from fastapi import APIRouter, Depends, FastAPI, Request
-from fastapi.responses import FileResponse, PlainTextResponse, Response
+from fastapi.responses import FileResponse, HTMLResponse, PlainTextResponse, Response
+from jinja2 import Environment, FileSystemLoader
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from dialoom.generate import Synthesizer
@@ -31,15 +32,15 @@ from dialoom.serve.speech import SpeechDesk
 from dialoom.serve.voices import OfferedVoice, Voices, check_label, read_clip
 
 PAGES = Path(__file__).parent / "pages"
+PAGE_NAMES = {"/": "speak", "/run": "run"}
 PAGE_FILES = {
-    "/": "speak.html",
-    "/run": "run.html",
     "/style.css": "style.css",
     "/common.js": "common.js",
     "/speak.js": "speak.js",
     "/sound.js": "sound.js",
     "/run.js": "run.js",
 }
+ASK_AGAIN = {"Cache-Control": "no-cache"}
 
 
 def create_app(synthesizers: Mapping[str, Synthesizer], settings: ServeSettings) -> FastAPI:
@@ -98,7 +99,11 @@ async def _answer_unavailable(_: Request, error: Exception) -> Response:
 def _page_routes() -> APIRouter:
     router = APIRouter(include_in_schema=False)
     for path, name in PAGE_FILES.items():
-        router.add_api_route(path, _page(PAGES / name), methods=["GET"])
+        router.add_api_route(path, _file(PAGES / name), methods=["GET"])
+    templates = Environment(loader=FileSystemLoader(PAGES), autoescape=True)
+    for path, name in PAGE_NAMES.items():
+        html = templates.get_template(f"{name}.html").render(name=name)
+        router.add_api_route(path, _page(html), methods=["GET"])
     return router
 
 
@@ -112,9 +117,16 @@ def _health_route(*, needs_token: bool) -> APIRouter:
     return router
 
 
-def _page(path: Path) -> Any:
-    async def page() -> FileResponse:
-        return FileResponse(path, headers={"Cache-Control": "no-cache"})
+def _file(path: Path) -> Any:
+    async def file() -> FileResponse:
+        return FileResponse(path, headers=ASK_AGAIN)
+
+    return file
+
+
+def _page(html: str) -> Any:
+    async def page() -> HTMLResponse:
+        return HTMLResponse(html, headers=ASK_AGAIN)
 
     return page
 
