@@ -129,6 +129,17 @@ def test_forms_of_other_sites_are_not_read(client: httpx2.Client) -> None:
     assert "content-type is 'text/plain'" in answer.text
 
 
+@pytest.mark.parametrize(
+    ("path", "allowed"),
+    [("/v1/voices", "GET, POST"), ("/v1/voices/x", "DELETE"), ("/v1/audio/speech", "POST")],
+)
+def test_a_wrong_method_hears_the_right_ones(
+    client: httpx2.Client, path: str, allowed: str
+) -> None:
+    answer = client.patch(path)
+    assert (answer.status_code, answer.headers["allow"]) == (405, allowed)
+
+
 @pytest.mark.parametrize("is_told", [True, False])
 def test_a_huge_body_is_refused(client: httpx2.Client, is_told: bool) -> None:
     block = b"x" * 100_000

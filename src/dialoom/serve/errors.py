@@ -6,11 +6,14 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
+from starlette.routing import Match
 
 from dialoom.errors import DialoomError, UserError
 
 RETRY_AFTER_S = 2
 """What clients are told to wait where waiting helps."""
+
+METHODS = ("DELETE", "GET", "POST")
 
 RETRIED = (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE)
 
@@ -70,8 +73,20 @@ async def _answer_validation_error(_: Request, error: Exception) -> JSONResponse
     return answer(ApiError(HTTPStatus.UNPROCESSABLE_ENTITY, message, field))
 
 
-async def _answer_http_error(_: Request, error: Exception) -> JSONResponse:
+async def _answer_http_error(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, HTTPException)
     response = answer(ApiError(HTTPStatus(error.status_code), str(error.detail)))
     response.headers.update(error.headers or {})
+    if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+        response.headers["Allow"] = ", ".join(_methods(request))
     return response
+
+
+def _methods(request: Request) -> list[str]:
+    """What the path allows by all its routes; the framework names those of the first (RFC 9110)."""
+    return [
+        method
+        for method in METHODS
+        for route in request.app.routes
+        if route.matches({**request.scope, "method": method})[0] is Match.FULL
+    ]
