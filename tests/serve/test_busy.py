@@ -197,6 +197,19 @@ def test_a_stream_that_takes_too_long_ends_without_its_end(
         gate.set()
 
 
+def test_a_bug_is_told_without_its_inside_and_counted(
+    synthesizer: Synthesizer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Decoding, "advance", lambda self: {}["secret"])
+    with served(create_app({"one": synthesizer}, ServeSettings())) as url:
+        answer = httpx2.post(f"{url}/v1/audio/speech", json=WISH, timeout=20)
+        assert (answer.status_code, answer.json()["error"]["type"]) == (500, "server_error")
+        assert "secret" not in answer.text
+        counted = 'dialoom_answers_total{path="/v1/audio/speech",status="500"} 1.0'
+        assert counted in httpx2.get(f"{url}/metrics").text
+        assert inside(url) == 0
+
+
 def test_shutting_down_finishes_what_runs(synthesizer: Synthesizer) -> None:
     with served(create_app({"one": synthesizer}, ServeSettings())) as url:
         answer: queue.Queue[bytes] = queue.Queue()

@@ -45,6 +45,7 @@ def install_error_handlers(app: FastAPI) -> None:
     app.add_exception_handler(UserError, _answer_user_error)
     app.add_exception_handler(HTTPException, _answer_http_error)
     app.add_exception_handler(RequestValidationError, _answer_validation_error)
+    app.add_exception_handler(Exception, _answer_bug)
 
 
 def answer(error: ApiError) -> JSONResponse:
@@ -80,6 +81,12 @@ async def _answer_http_error(request: Request, error: Exception) -> JSONResponse
     if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
         response.headers["Allow"] = ", ".join(_methods(request))
     return response
+
+
+async def _answer_bug(_: Request, error: Exception) -> JSONResponse:
+    """The server's log has the traceback; a client is told nothing of what is inside."""
+    message = "a bug of the server, which is in its log: try another text, and report it"
+    return answer(ApiError(HTTPStatus.INTERNAL_SERVER_ERROR, message))
 
 
 def _methods(request: Request) -> list[str]:
