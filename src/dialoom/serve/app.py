@@ -77,19 +77,24 @@ def create_app(synthesizers: Mapping[str, Synthesizer], settings: ServeSettings)
     for error in (EngineClosed, SpeakTimeout):
         app.add_exception_handler(error, _answer_unavailable)
     needs_token = settings.token is not None
-    app.include_router(_page_routes())
-    app.include_router(_health_route(needs_token=needs_token))
-    checked: dict[str, Any] = {"dependencies": [Depends(TokenCheck(settings.token))]}
-    if needs_token:
-        checked["responses"] = refused(401)
-    app.include_router(_speech_routes(desk), **checked)
-    app.include_router(_voice_routes(desk), **checked)
-    app.include_router(_state_routes(desk), **checked)
-    app.include_router(_run_routes(settings.run_dir), **checked)
+    for router in (_page_routes(), _health_route(needs_token=needs_token)):
+        app.include_router(router)
+    for router in _checked_routes(desk):
+        app.include_router(
+            router,
+            dependencies=[Depends(TokenCheck(settings.token))],
+            responses=refused(401) if needs_token else {},
+        )
     app.openapi = openapi_of(app, speakers, needs_token=needs_token)  # type: ignore[method-assign]
     app.add_middleware(SafeHeaders)
     app.add_middleware(AnswerCounter, measures=measures)
     return app
+
+
+def _checked_routes(desk: SpeechDesk) -> list[APIRouter]:
+    """All that the token is needed for."""
+    run_dir = desk.settings.run_dir
+    return [_speech_routes(desk), _voice_routes(desk), _state_routes(desk), _run_routes(run_dir)]
 
 
 async def _answer_unavailable(_: Request, error: Exception) -> Response:
