@@ -18,6 +18,9 @@ PAGES = sorted(DOCS.glob("*.md"))
 FENCE = re.compile(r"^```(\w+)(?: ([^\n]+))?\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 ASSIGNMENT = re.compile(r"[A-Z_]+=\S*")
 
+CUT = ("a", "show")
+"""Recordings of data.md that segments are cut from."""
+
 
 @dataclass(frozen=True)
 class Block:
@@ -57,7 +60,7 @@ def write_sources(root: Path) -> None:
                 path = root / name
                 assert path.suffix in AUDIO_SUFFIXES
                 path.parent.mkdir(parents=True, exist_ok=True)
-                write_audio(path, tone(12.0))
+                write_audio(path, tone(12.0 if path.stem in CUT else 3.0))
         elif block.title:
             (root / block.title).parent.mkdir(parents=True, exist_ok=True)
             (root / block.title).write_text(block.text, encoding="utf-8")

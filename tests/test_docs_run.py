@@ -55,9 +55,7 @@ MAX_FRAMES = 12
 
 CORPORA = {
     "from-nothing": ("corpus-source",),
-    "one-24gb-card": (),
     "settings": ("corpus-dac", "corpus-anna"),
-    "new-language": (),
 }
 """What a page trains on and does not prepare."""
 
