@@ -30,7 +30,6 @@ NOT_RUN = {
     "make demo": "two minutes; test_demo.py runs its parts",
     "docker ": "is not on the machines that test; test_docker.py reads the files",
     "torchrun ": "many GPUs; tests/train starts two processes",
-    "ray ": "a cluster",
     "--engine ray": "a cluster; tests/data starts a local one",
     "tensorboard ": "a server of others, which does not end",
     "curl ": "test_serving_page.py runs them",
@@ -53,10 +52,7 @@ LIMITS = (
 MAX_FRAMES = 12
 """Of any speech: the small Dia does not end by itself."""
 
-CORPORA = {
-    "from-nothing": ("corpus-source",),
-    "settings": ("corpus-dac", "corpus-anna"),
-}
+CORPORA = {"settings": ("corpus-dac", "corpus-anna")}
 """What a page trains on and does not prepare."""
 
 NUMBERS = [str(number) for number in range(200)]
