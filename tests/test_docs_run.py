@@ -37,6 +37,7 @@ NOT_RUN = {
     "dialoom serve": "does not end by itself; tests/serve starts it",
     "OWNER/DATASET": "a dataset of the Hub",
     "--asr-model": "Whisper's weights; tests/audio has a small one",
+    "jq ": "a program of others",
     "python benchmarks": "a measurement",
     "weights.pth": "published weights; tests/checkpoint probes a revision",
 }
@@ -52,7 +53,7 @@ LIMITS = (
 MAX_FRAMES = 12
 """Of any speech: the small Dia does not end by itself."""
 
-CORPORA = {"settings": ("corpus-dac", "corpus-anna")}
+CORPORA = {"settings": ("corpus-dac", "corpus-anna"), "evaluating": ("corpus-anna",)}
 """What a page trains on and does not prepare."""
 
 NUMBERS = [str(number) for number in range(200)]
@@ -122,13 +123,13 @@ def prepare_page(page: Path, here: Path, hub: dict[str, Path]) -> None:
             write_recordings(here / name)
     spec = load_codec(str(hub["descript/dac_44khz"])).spec
     for name in CORPORA.get(page.stem, ()):
-        write_corpus(here / name, spec=spec)
+        write_corpus(here / name, num_clips=6, spec=spec)
     for name in ("ann.wav", "clip.wav"):
         write_audio(here / name, fake_sentence(1, num_sounds=10))
     for block in blocks(page, "jsonl"):
         (here / "lines.jsonl").write_text(block.text, encoding="utf-8")
     (here / "chapter.txt").write_text("This is one. And this is two.", encoding="utf-8")
-    if page.stem in ("settings", "speaking"):
+    if page.stem in ("settings", "speaking", "evaluating"):
         for end in ("last", "best"):
             shutil.copytree(here / "MODEL", here / "runs" / "voice" / "checkpoints" / end)
 
