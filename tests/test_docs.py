@@ -6,10 +6,7 @@ import inspect
 import json
 import re
 import runpy
-import shlex
 import tomllib
-from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -17,9 +14,8 @@ from typing import Any
 import pytest
 import typer
 import yaml
-from fake_audio import tone
+from doc_pages import ALL_BLOCKS, DOCS, FENCE, PAGES, ROOT, Block, blocks, lines, write_sources
 
-from dialoom.audio import AUDIO_SUFFIXES, write_audio
 from dialoom.cli.main import app
 from dialoom.data import Columns, SourceClip, open_source
 from dialoom.data.dialogue import assemble_dialogue
@@ -27,47 +23,14 @@ from dialoom.generate import Precision, Synthesizer
 from dialoom.generate.batch import BatchLine
 from dialoom.recipe import Recipe, load_recipe
 
-ROOT = Path(__file__).parents[1]
-DOCS = ROOT / "docs"
-PAGES = sorted(DOCS.glob("*.md"))
 RECIPES = ROOT / "recipes"
 
-FENCE = re.compile(r"^```(\w+)(?: ([^\n]+))?\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"\]\(([^)\s]+)\)")
 LANGUAGES = {"bash", "python", "yaml", "jsonl", "json", "csv", "tsv", "text", "files"}
-ASSIGNMENT = re.compile(r"[A-Z_]+=\S*")
-OTHER_PROGRAMS = {"pip", "torchrun", "python", "tensorboard", "make", "ray", "export", "jq"}
+OTHER_PROGRAMS = {
+    "pip", "torchrun", "python", "tensorboard", "make", "ray", "export", "jq", "curl", "docker",
+}  # fmt: skip
 RUN_RECIPE = re.compile(r"runs/([\w-]+)/recipe\.yaml")
-
-
-@dataclass(frozen=True)
-class Block:
-    """A fenced block: its language, what stands behind that, and its lines."""
-
-    page: Path
-    language: str
-    title: str
-    text: str
-
-
-def _blocks(page: Path, *languages: str) -> list[Block]:
-    found = FENCE.findall(page.read_text(encoding="utf-8"))
-    blocks = [Block(page, language, title, text) for language, title, text in found]
-    return [block for block in blocks if not languages or block.language in languages]
-
-
-ALL_BLOCKS = [block for page in PAGES for block in _blocks(page)]
-
-
-def _lines(page: Path) -> Iterator[list[str]]:
-    """The commands of a page, in words, without what is set in front of them."""
-    for block in _blocks(page, "bash"):
-        for line in block.text.replace("\\\n", " ").splitlines():
-            words = shlex.split(line.replace("$(which dialoom)", "dialoom"), comments=True)
-            while words and ASSIGNMENT.fullmatch(words[0]):
-                words = words[1:]
-            if words:
-                yield words
 
 
 def _documented_recipe(name: str) -> str | None:
@@ -125,6 +88,10 @@ def _check_other(words: list[str], directory: Path) -> None:
             assert (ROOT / path).is_file()
         case ["make", target]:
             assert f"\n{target}:" in (ROOT / "Makefile").read_text(encoding="utf-8")
+        case ["docker", "build", "-f", path, *_]:
+            assert (ROOT / path).is_file()
+        case ["docker", "run", *rest] if "serve" in rest:
+            _check_dialoom(rest[rest.index("serve") - 1 :], directory)
         case ["pip", "install", *packages]:
             extras = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
             known = extras["project"]["optional-dependencies"]
@@ -136,7 +103,7 @@ def _check_other(words: list[str], directory: Path) -> None:
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
 def test_commands_parse(page: Path, tmp_path: Path) -> None:
-    for words in _lines(page):
+    for words in lines(page):
         if words[0] == "dialoom":
             _check_dialoom(words, tmp_path)
         else:
@@ -211,40 +178,26 @@ def test_every_recipe_field_is_described() -> None:
 
 
 def test_lines_of_a_batch_are_read() -> None:
-    lines = [
+    batch = [
         BatchLine.model_validate(json.loads(line))
-        for block in _blocks(DOCS / "speaking.md", "jsonl")
+        for block in blocks(DOCS / "speaking.md", "jsonl")
         for line in block.text.splitlines()
     ]
-    assert lines
-    assert all(line.text for line in lines)
+    assert batch
+    assert all(line.text for line in batch)
 
 
 @pytest.fixture(scope="module")
 def sources(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The examples of data.md, with a tone in place of each recording."""
     root = tmp_path_factory.mktemp("data")
-    for block in _blocks(DOCS / "data.md"):
-        if block.language == "files":
-            for name in block.text.split():
-                path = root / name
-                assert path.suffix in AUDIO_SUFFIXES
-                path.parent.mkdir(parents=True, exist_ok=True)
-                write_audio(path, tone(12.0))
-        elif block.title:
-            (root / block.title).parent.mkdir(parents=True, exist_ok=True)
-            (root / block.title).write_text(block.text, encoding="utf-8")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(root)
-        for block in _blocks(DOCS / "data.md", "python"):
-            exec(compile(block.text, "data.md", "exec"), {})
+    write_sources(root)
     return root
 
 
 def _prepared() -> list[dict[str, Any]]:
     command: Any = typer.main.get_command(app).commands["prepare"]  # type: ignore[attr-defined]
-    lines = [words for words in _lines(DOCS / "data.md") if words[:2] == ["dialoom", "prepare"]]
-    return [command.make_context("prepare", words[2:]).params for words in lines]
+    shown = [words for words in lines(DOCS / "data.md") if words[:2] == ["dialoom", "prepare"]]
+    return [command.make_context("prepare", words[2:]).params for words in shown]
 
 
 def test_sources_are_read_as_shown(sources: Path) -> None:

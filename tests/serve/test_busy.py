@@ -1,14 +1,20 @@
 """A server that is full, slow, left alone or told to stop."""
 
+import asyncio
+import io
+import json
 import queue
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, MutableMapping
 from concurrent.futures import ThreadPoolExecutor
 
 import httpx2
 import pytest
+import soundfile
 import torch
+from fake_speech import fake_sentence
+from fastapi import FastAPI
 from served import QUICK, served, small_synthesizer
 
 from dialoom.errors import GenerationError
@@ -101,6 +107,107 @@ def test_a_client_that_leaves_makes_room(synthesizer: Synthesizer, gate: threadi
         wait_until(lambda: inside(url) == 0)
         gate.set()
         assert httpx2.post(f"{url}/v1/audio/speech", json=WISH, timeout=5).status_code == 200
+
+
+def clip() -> bytes:
+    sound, file = fake_sentence(1, num_sounds=3), io.BytesIO()
+    soundfile.write(file, sound.samples, sound.sample_rate_hz, format="WAV")
+    return file.getvalue()
+
+
+def test_who_sends_a_clip_needs_a_place_too(
+    synthesizer: Synthesizer, gate: threading.Event
+) -> None:
+    limits = ServeSettings(max_rows=1, max_waiting=1)
+    with served(create_app({"one": synthesizer}, limits)) as url, ThreadPoolExecutor(2) as threads:
+        speak, voices = f"{url}/v1/audio/speech", f"{url}/v1/voices"
+        fields = {"name": "me", "text": "[S1] Ah."}
+
+        def send() -> httpx2.Response:
+            return httpx2.post(voices, files={"file": ("a.wav", clip())}, data=fields, timeout=30)
+
+        waiting = [threads.submit(httpx2.post, speak, json=WISH, timeout=30) for _ in range(2)]
+        wait_until(lambda: inside(url) == 2)
+        refused = send()
+        assert (refused.status_code, refused.headers["retry-after"]) == (429, "2")
+        gate.set()
+        assert [answer.result().status_code for answer in waiting] == [200] * 2
+        wait_until(lambda: inside(url) == 0)
+        assert send().status_code == 201
+        assert inside(url) == 0
+
+
+def asked(
+    app: FastAPI, path: str, body: object, take: Callable[[bytes], asyncio.Future[None] | None]
+) -> list[int]:
+    """Statuses that the application itself answers; `take` is given the body, and may wait."""
+    statuses: list[int] = []
+    sent = False
+
+    async def receive() -> MutableMapping[str, object]:
+        nonlocal sent
+        if sent:
+            await asyncio.Event().wait()
+        sent = True
+        return {"type": "http.request", "body": json.dumps(body).encode(), "more_body": False}
+
+    async def send(message: MutableMapping[str, object]) -> None:
+        if message["type"] == "http.response.start":
+            statuses.append(int(str(message["status"])))
+        elif (waiting := take(bytes(message["body"]))) is not None:  # type: ignore[call-overload]
+            await waiting
+
+    scope = {
+        "type": "http",
+        "method": "POST" if body else "GET",
+        "path": path,
+        "query_string": b"",
+        "headers": [(b"content-type", b"application/json")],
+    }
+    asyncio.run(asyncio.wait_for(app(scope, receive, send), 20))
+    return statuses
+
+
+def test_who_does_not_take_the_stream_in_time_is_cut_off(synthesizer: Synthesizer) -> None:
+    app = create_app({"one": synthesizer}, ServeSettings(speak_timeout_s=1.0))
+    for _ in range(2):
+        assert asked(
+            app, "/v1/audio/speech", WISH, lambda _: asyncio.get_running_loop().create_future()
+        ) == [200]
+    told = bytearray()
+    asked(app, "/metrics", None, told.extend)
+    assert b"dialoom_speech_requests 0.0" in told
+
+
+def test_a_stream_that_takes_too_long_ends_without_its_end(
+    synthesizer: Synthesizer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    advance, gate = Decoding.advance, threading.Event()
+
+    def held(self: Decoding) -> None:
+        if self.num_steps > 40:
+            gate.wait(10)
+        advance(self)
+
+    monkeypatch.setattr(Decoding, "advance", held)
+    with served(create_app({"one": synthesizer}, ServeSettings(speak_timeout_s=2.0))) as url:
+        with pytest.raises(httpx2.RemoteProtocolError):
+            httpx2.post(f"{url}/v1/audio/speech", json=LONG, timeout=20)
+        assert inside(url) == 0
+        gate.set()
+
+
+def test_a_bug_is_told_without_its_inside_and_counted(
+    synthesizer: Synthesizer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Decoding, "advance", lambda self: {}["secret"])
+    with served(create_app({"one": synthesizer}, ServeSettings())) as url:
+        answer = httpx2.post(f"{url}/v1/audio/speech", json=WISH, timeout=20)
+        assert (answer.status_code, answer.json()["error"]["type"]) == (500, "server_error")
+        assert "secret" not in answer.text
+        counted = 'dialoom_answers_total{path="/v1/audio/speech",status="500"} 1.0'
+        assert counted in httpx2.get(f"{url}/metrics").text
+        assert inside(url) == 0
 
 
 def test_shutting_down_finishes_what_runs(synthesizer: Synthesizer) -> None:

@@ -8,31 +8,39 @@ from typing import Any
 
 from anyio import to_thread
 from fastapi import APIRouter, Depends, FastAPI, Request
-from fastapi.responses import FileResponse, PlainTextResponse, Response
+from fastapi.responses import FileResponse, HTMLResponse, PlainTextResponse, Response
+from jinja2 import Environment, FileSystemLoader
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from dialoom.generate import Synthesizer
-from dialoom.serve.body import SpeechBody, read_clip_form
+from dialoom.serve.body import read_clip_form
 from dialoom.serve.engine import EngineClosed, SpeakTimeout
 from dialoom.serve.errors import ApiError, answer, install_error_handlers
 from dialoom.serve.guards import SafeHeaders, TokenCheck
 from dialoom.serve.measures import AnswerCounter, Measures
 from dialoom.serve.run_data import RunData
+from dialoom.serve.schema import (
+    CLIP_REQUEST,
+    SOUND,
+    SPEECH_REQUEST,
+    openapi_of,
+    refused,
+)
 from dialoom.serve.settings import ServeSettings
 from dialoom.serve.speaker import Speaker
 from dialoom.serve.speech import SpeechDesk
 from dialoom.serve.voices import OfferedVoice, Voices, check_label, read_clip
 
 PAGES = Path(__file__).parent / "pages"
+PAGE_NAMES = {"/": "speak", "/run": "run"}
 PAGE_FILES = {
-    "/": "speak.html",
-    "/run": "run.html",
     "/style.css": "style.css",
     "/common.js": "common.js",
     "/speak.js": "speak.js",
     "/sound.js": "sound.js",
     "/run.js": "run.js",
 }
+ASK_AGAIN = {"Cache-Control": "no-cache"}
 
 
 def create_app(synthesizers: Mapping[str, Synthesizer], settings: ServeSettings) -> FastAPI:
@@ -68,26 +76,44 @@ def create_app(synthesizers: Mapping[str, Synthesizer], settings: ServeSettings)
     install_error_handlers(app)
     for error in (EngineClosed, SpeakTimeout):
         app.add_exception_handler(error, _answer_unavailable)
-    app.include_router(_page_routes(needs_token=settings.token is not None))
-    checked = [Depends(TokenCheck(settings.token))]
-    app.include_router(_speech_routes(desk), dependencies=checked)
-    app.include_router(_voice_routes(desk), dependencies=checked)
-    app.include_router(_state_routes(desk), dependencies=checked)
-    app.include_router(_run_routes(settings.run_dir), dependencies=checked)
+    needs_token = settings.token is not None
+    for router in (_page_routes(), _health_route(needs_token=needs_token)):
+        app.include_router(router)
+    for router in _checked_routes(desk):
+        app.include_router(
+            router,
+            dependencies=[Depends(TokenCheck(settings.token))],
+            responses=refused(401) if needs_token else {},
+        )
+    app.openapi = openapi_of(app, speakers, needs_token=needs_token)  # type: ignore[method-assign]
     app.add_middleware(SafeHeaders)
     app.add_middleware(AnswerCounter, measures=measures)
     return app
+
+
+def _checked_routes(desk: SpeechDesk) -> list[APIRouter]:
+    """All that the token is needed for."""
+    run_dir = desk.settings.run_dir
+    return [_speech_routes(desk), _voice_routes(desk), _state_routes(desk), _run_routes(run_dir)]
 
 
 async def _answer_unavailable(_: Request, error: Exception) -> Response:
     return answer(ApiError(HTTPStatus.SERVICE_UNAVAILABLE, str(error)))
 
 
-def _page_routes(*, needs_token: bool) -> APIRouter:
-    """The pages and /health, which need no token."""
+def _page_routes() -> APIRouter:
     router = APIRouter(include_in_schema=False)
     for path, name in PAGE_FILES.items():
-        router.add_api_route(path, _page(PAGES / name), methods=["GET"])
+        router.add_api_route(path, _file(PAGES / name), methods=["GET"])
+    templates = Environment(loader=FileSystemLoader(PAGES), autoescape=True)
+    for path, name in PAGE_NAMES.items():
+        html = templates.get_template(f"{name}.html").render(name=name)
+        router.add_api_route(path, _page(html), methods=["GET"])
+    return router
+
+
+def _health_route(*, needs_token: bool) -> APIRouter:
+    router = APIRouter()
 
     @router.get("/health")
     async def health() -> dict[str, str | bool]:
@@ -96,18 +122,30 @@ def _page_routes(*, needs_token: bool) -> APIRouter:
     return router
 
 
-def _page(path: Path) -> Any:
-    async def page() -> FileResponse:
-        return FileResponse(path, headers={"Cache-Control": "no-cache"})
+def _file(path: Path) -> Any:
+    async def file() -> FileResponse:
+        return FileResponse(path, headers=ASK_AGAIN)
+
+    return file
+
+
+def _page(html: str) -> Any:
+    async def page() -> HTMLResponse:
+        return HTMLResponse(html, headers=ASK_AGAIN)
 
     return page
 
 
 def _speech_routes(desk: SpeechDesk) -> APIRouter:
     router = APIRouter()
-    schema = {"content": {"application/json": {"schema": SpeechBody.model_json_schema()}}}
+    answers = {200: SOUND} | refused(400, 404, 408, 413, 422, 429, 503)
 
-    @router.post("/v1/audio/speech", openapi_extra={"requestBody": {"required": True, **schema}})
+    @router.post(
+        "/v1/audio/speech",
+        response_class=Response,
+        responses=answers,
+        openapi_extra=SPEECH_REQUEST,
+    )
     async def speech(request: Request) -> Response:
         return await desk.answer(request)
 
@@ -115,7 +153,7 @@ def _speech_routes(desk: SpeechDesk) -> APIRouter:
     async def models() -> dict[str, Any]:
         return {"object": "list", "data": [_model(name) for name in desk.speakers]}
 
-    @router.get("/v1/models/{name:path}")
+    @router.get("/v1/models/{name:path}", responses=refused(404, 422))
     async def model(name: str) -> dict[str, Any]:
         return _model(desk.find_speaker(name).name)
 
@@ -133,19 +171,27 @@ def _voice_routes(desk: SpeechDesk) -> APIRouter:
     def voices() -> dict[str, Any]:
         return {"object": "list", "data": [_voice(voice) for voice in desk.voices.offered()]}
 
-    @router.post("/v1/voices", status_code=HTTPStatus.CREATED)
+    @router.post(
+        "/v1/voices",
+        status_code=HTTPStatus.CREATED,
+        responses=refused(400, 404, 408, 413, 422, 429, 503),
+        openapi_extra=CLIP_REQUEST,
+    )
     async def add_voice(request: Request) -> dict[str, Any]:
         """A form: `file` (5 to 10 s of speech), `text` (what is said in it), `name`, `model`."""
         form = await read_clip_form(request, desk.settings)
         label = check_label(form.name)
         speaker = desk.find_speaker(form.model or next(iter(desk.speakers)))
         max_seconds = desk.settings.max_voice_s
-        voice = await desk.in_thread(
-            lambda: speaker.encode_voice(read_clip(form.file, form.text, max_seconds=max_seconds))
-        )
+        with desk.place():
+            voice = await desk.in_thread(
+                lambda: speaker.encode_voice(
+                    read_clip(form.file, form.text, max_seconds=max_seconds)
+                )
+            )
         return _voice(desk.voices.keep(label, voice))
 
-    @router.delete("/v1/voices/{id}")
+    @router.delete("/v1/voices/{id}", responses=refused(404, 422))
     def remove_voice(id: str) -> dict[str, Any]:
         desk.voices.remove(id)
         return {"id": id, "object": "voice", "deleted": True}
@@ -158,9 +204,9 @@ def _voice(voice: OfferedVoice) -> dict[str, Any]:
 
 
 def _state_routes(desk: SpeechDesk) -> APIRouter:
-    router = APIRouter(include_in_schema=False)
+    router = APIRouter()
 
-    @router.get("/metrics")
+    @router.get("/metrics", response_class=PlainTextResponse)
     def metrics() -> PlainTextResponse:
         return PlainTextResponse(
             generate_latest(desk.measures.registry), media_type=CONTENT_TYPE_LATEST
@@ -170,25 +216,34 @@ def _state_routes(desk: SpeechDesk) -> APIRouter:
 
 
 def _run_routes(run_dir: Path | None) -> APIRouter:
-    router = APIRouter(include_in_schema=False)
+    router = APIRouter()
+    refusals = refused(404, 422)
     if run_dir is None:
 
-        @router.get("/run/summary")
+        @router.get("/run/summary", responses=refusals)
         async def no_run() -> None:
             raise ApiError(HTTPStatus.NOT_FOUND, "no run is shown: start the server with --run RUN")
 
         return router
     run = RunData(run_dir)
 
-    @router.get("/run/summary")
+    @router.get("/run/summary", responses=refusals)
     def summary() -> dict[str, Any]:
         return run.summary()
 
-    @router.get("/run/samples/{index}/sound")
+    @router.get(
+        "/run/samples/{index}/sound",
+        response_class=FileResponse,
+        responses=refusals | {200: {"content": {"audio/*": {}}}},
+    )
     def sound(index: int) -> FileResponse:
         return FileResponse(run.sample_path(index))
 
-    @router.get("/run/samples/{index}/picture")
+    @router.get(
+        "/run/samples/{index}/picture",
+        response_class=Response,
+        responses=refusals | {200: {"content": {"image/png": {}}}},
+    )
     def picture(index: int) -> Response:
         return Response(run.sample_picture(index), media_type="image/png")
 

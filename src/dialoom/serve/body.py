@@ -26,7 +26,7 @@ SAMPLING_KEYS = ("seed", "temperature", "top_p", "top_k", "cfg_scale", "max_seco
 class VoiceId(BaseModel):
     """A voice as newer clients name one."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
     id: Annotated[str, Field(max_length=200)]
 
@@ -34,7 +34,7 @@ class VoiceId(BaseModel):
 class SpeechBody(BaseModel):
     """The body of `POST /v1/audio/speech`: OpenAI's fields, and after them ours."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
     model: Annotated[str, Field(max_length=200)]
     input: Annotated[str, Field(min_length=1)]

@@ -6,11 +6,14 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
+from starlette.routing import Match
 
 from dialoom.errors import DialoomError, UserError
 
 RETRY_AFTER_S = 2
 """What clients are told to wait where waiting helps."""
+
+METHODS = ("DELETE", "GET", "POST")
 
 RETRIED = (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE)
 
@@ -42,6 +45,7 @@ def install_error_handlers(app: FastAPI) -> None:
     app.add_exception_handler(UserError, _answer_user_error)
     app.add_exception_handler(HTTPException, _answer_http_error)
     app.add_exception_handler(RequestValidationError, _answer_validation_error)
+    app.add_exception_handler(Exception, _answer_bug)
 
 
 def answer(error: ApiError) -> JSONResponse:
@@ -70,8 +74,26 @@ async def _answer_validation_error(_: Request, error: Exception) -> JSONResponse
     return answer(ApiError(HTTPStatus.UNPROCESSABLE_ENTITY, message, field))
 
 
-async def _answer_http_error(_: Request, error: Exception) -> JSONResponse:
+async def _answer_http_error(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, HTTPException)
     response = answer(ApiError(HTTPStatus(error.status_code), str(error.detail)))
     response.headers.update(error.headers or {})
+    if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+        response.headers["Allow"] = ", ".join(_methods(request))
     return response
+
+
+async def _answer_bug(_: Request, error: Exception) -> JSONResponse:
+    """The server's log has the traceback; a client is told nothing of what is inside."""
+    message = "a bug of the server, which is in its log: try another text, and report it"
+    return answer(ApiError(HTTPStatus.INTERNAL_SERVER_ERROR, message))
+
+
+def _methods(request: Request) -> list[str]:
+    """What the path allows by all its routes; the framework names those of the first (RFC 9110)."""
+    return [
+        method
+        for method in METHODS
+        for route in request.app.routes
+        if route.matches({**request.scope, "method": method})[0] is Match.FULL
+    ]

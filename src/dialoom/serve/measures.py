@@ -1,5 +1,7 @@
 """What Prometheus reads of a server."""
 
+from http import HTTPStatus
+
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -35,16 +37,28 @@ class Measures:
 
 
 class AnswerCounter:
-    """ASGI: counts answers by the route's pattern, never by what a client made up."""
+    """ASGI: counts answers by the route's pattern, never by what a client made up; bugs as 500."""
 
     def __init__(self, app: ASGIApp, measures: Measures) -> None:
         self._app, self._measures = app, measures
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        is_answered = False
+
+        def count(status: int) -> None:
+            nonlocal is_answered
+            is_answered = True
+            path = getattr(scope.get("route"), "path", "unknown")
+            self._measures.answers.labels(path, str(status)).inc()
+
         async def counting(message: Message) -> None:
             if message["type"] == "http.response.start":
-                path = getattr(scope.get("route"), "path", "unknown")
-                self._measures.answers.labels(path, str(message["status"])).inc()
+                count(message["status"])
             await send(message)
 
-        await self._app(scope, receive, counting)
+        try:
+            await self._app(scope, receive, counting)
+        except Exception:
+            if not is_answered:
+                count(HTTPStatus.INTERNAL_SERVER_ERROR.value)
+            raise

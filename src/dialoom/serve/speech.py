@@ -3,8 +3,10 @@
 import asyncio
 import base64
 import json
+import logging
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import TypeVar
@@ -15,6 +17,7 @@ from fastapi.responses import Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
 from dialoom.audio import Waveform
+from dialoom.errors import UserError
 from dialoom.serve.body import SpeechBody, read_speech_body
 from dialoom.serve.encoding import FORMATS, open_encoder, output_rate_hz
 from dialoom.serve.errors import ApiError
@@ -25,6 +28,8 @@ from dialoom.serve.voices import Voices
 
 DISCONNECT_POLL_S = 0.5
 RATE_HEADER = "X-Sample-Rate"
+
+LOG = logging.getLogger("uvicorn.error")
 
 T = TypeVar("T")
 
@@ -60,7 +65,7 @@ class SpeechDesk:
         since_s = time.monotonic()
         body = await read_speech_body(request, self.settings)
         speaker = self.find_speaker(body.model)
-        self._enter()
+        self.enter()
         task = _Task(self, body, speaker, since_s)
         try:
             await task.begin(request)
@@ -89,7 +94,20 @@ class SpeechDesk:
     async def in_thread(self, function: Callable[[], T]) -> T:
         return await to_thread.run_sync(function, abandon_on_cancel=True, limiter=self._threads)
 
-    def _enter(self) -> None:
+    @contextmanager
+    def place(self) -> Iterator[None]:
+        """Within it, one of the requests that are in the house.
+
+        Raises:
+            ApiError: 429, the house is full.
+        """
+        self.enter()
+        try:
+            yield
+        finally:
+            self.leave()
+
+    def enter(self) -> None:
         if self._num_inside >= self._most:
             raise ApiError(
                 HTTPStatus.TOO_MANY_REQUESTS,
@@ -129,6 +147,11 @@ class _Task:
             else FORMATS[self._body.response_format].media_type
         )
 
+    @property
+    def deadline_s(self) -> float:
+        """By `time.monotonic`."""
+        return self._since_s + self._desk.settings.speak_timeout_s
+
     async def begin(self, request: Request) -> None:
         """Until the first sound: what goes wrong before it can still be said by a status."""
         self._speaking = await self._desk.in_thread(self._order)
@@ -161,8 +184,8 @@ class _Task:
         body = self._body
         voice = self._desk.voices.find(body.voice_id)
         sampling = body.sampling(self._speaker.settings_for(voice))
-        deadline_s = self._since_s + self._desk.settings.speak_timeout_s
-        return self._speaker.speak(Order(body.input, sampling, voice, body.language, deadline_s))
+        order = Order(body.input, sampling, voice, body.language, self.deadline_s)
+        return self._speaker.speak(order)
 
     async def _listened_for(self, request: Request | None) -> Waveform | None:
         assert self._speaking is not None, "begin was not called"
@@ -195,7 +218,12 @@ class _Task:
 
 
 class _HeldResponse(StreamingResponse):
-    """A stream that leaves the desk when it ends, also if it never begins."""
+    """A stream that leaves the desk when it ends, also if it never begins.
+
+    What goes wrong on the way can no longer be said by a status: the connection is closed before
+    the end of the body, which every client takes for an error. The same happens to a client that
+    has not taken its stream by the deadline, because it holds a place all the while.
+    """
 
     def __init__(self, task: _Task) -> None:
         super().__init__(task.parts(), media_type=task.media_type, headers=task.headers)
@@ -203,7 +231,12 @@ class _HeldResponse(StreamingResponse):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
-            await super().__call__(scope, receive, send)
+            async with asyncio.timeout(self._task.deadline_s - time.monotonic()):
+                await super().__call__(scope, receive, send)
+        except TimeoutError:
+            LOG.warning("a client did not take its stream in time: it is cut off")
+        except UserError as error:
+            LOG.warning("a stream ended before its speech: %s", error)
         finally:
             self._task.leave()
 

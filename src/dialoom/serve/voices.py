@@ -24,7 +24,7 @@ MAX_CHANNELS = 2
 READ_FORMATS = ("WAV", "WAVEX", "FLAC", "OGG", "MP3", "MPEG")
 """libsndfile's names. It reads many more, which nobody records in."""
 
-_LABEL = re.compile(r"[^\x00-\x1f\x7f]{1,64}")
+_LABEL = re.compile(r"[^\x00-\x1f\x7f-\x9f]{1,64}")
 
 
 @dataclass(frozen=True)

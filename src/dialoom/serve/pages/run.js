@@ -6,22 +6,23 @@ const POLL_MS = 5000;
 const QUIET_S = 120; // after which a run may have ended
 const LEAST_WIDTH = 320;
 const HEIGHT = 260;
-const EDGE = { left: 52, right: 12, top: 12, bottom: 28 };
+const EDGE = { left: 52, right: 24, top: 12, bottom: 28 };
 
 const shown = new Set(); // samples that are on the page
+let run = null; // as the server told it last
 
 async function refresh() {
   try {
-    const run = await (await request("/run/summary")).json();
+    run = await (await request("/run/summary")).json();
     element("error").textContent = "";
-    show(run);
+    show();
   } catch (error) {
     element("error").textContent = error.message;
     element("status").textContent = "";
   }
 }
 
-function show(run) {
+function show() {
   element("now-title").textContent = `Run ${run.name}`;
   element("status").textContent =
     run.age_s > QUIET_S ? `nothing new for ${duration(run.age_s)}: it has ended, or stands still` : "in progress";
@@ -41,13 +42,18 @@ function show(run) {
       make("div", {}, make("dt", { textContent: name }), make("dd", { textContent: value })),
     ),
   );
-  element("loss").replaceChildren(chart(run, "loss", "Loss over steps"));
-  element("eos").replaceChildren(chart(run, "eos", "Loss of the end over steps"));
+  draw();
   showTable(run.valid);
   showSamples(run.samples);
   element("events").replaceChildren(
     ...run.events.map((event) => make("li", { textContent: `step ${event.step}: ${event.message}` })),
   );
+}
+
+function draw() {
+  if (!run) return;
+  element("loss").replaceChildren(chart("loss", "Loss over steps"));
+  element("eos").replaceChildren(chart("eos", "Loss of the end over steps"));
 }
 
 function duration(seconds) {
@@ -64,7 +70,7 @@ function svg(name, attributes, ...children) {
   return made;
 }
 
-function chart(run, key, title) {
+function chart(key, title) {
   const points = [...run.train, ...run.valid].filter((point) => point[key] !== null);
   const last = points.at(-1);
   const label = last ? `${title}: now ${run.train.at(-1)?.[key]?.toFixed(3) ?? "unknown"}` : `${title}: no figures yet`;
@@ -153,6 +159,7 @@ function sampleItem(sample) {
   return item;
 }
 
+new ResizeObserver(draw).observe(element("loss"));
 let polling = null;
 begin(() => {
   polling ??= setInterval(refresh, POLL_MS);

@@ -40,10 +40,11 @@ function order() {
     response_format: "pcm",
     stream: true,
   };
-  const numbers = { seed: "seed", temperature: "temperature", guidance: "cfg_scale" };
+  const numbers = { seed: "seed", temperature: "temperature", guidance: "cfg_scale", longest: "max_seconds" };
   for (const [id, key] of Object.entries(numbers)) {
     if (element(id).value !== "") wish[key] = Number(element(id).value);
   }
+  if (element("language").value) wish.language = element("language").value;
   return wish;
 }
 
