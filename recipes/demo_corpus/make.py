@@ -3,8 +3,8 @@
     python recipes/demo_corpus/make.py
 
 needs espeak-ng and ffmpeg (with libopus) on the PATH. Two synthetic voices take the two speakers;
-neither is among the voices of the base model `mini`. The sentences, scripts.txt, are written for
-dialoom.
+neither is among the voices of the base model `mini`. The sentences, scripts.txt, are by the grammar
+of recipes/mini_model, and the base was trained on none of them.
 """
 
 import argparse

@@ -18,7 +18,7 @@ from dialoom.generate import SamplingSettings, Synthesizer
 from dialoom.observe import counted_progress
 from dialoom.recipe import Recipe, load_recipe, run_recipe
 
-SENTENCE = "[S1] I never said a word of this before. [S2] Nor did I."
+SENTENCE = "[S1] Does the captain sing an old song tonight? [S2] Yes, of course he sings."
 """In neither the base's clips nor the demo's."""
 
 VALID_FRACTION = 0.22
