@@ -109,19 +109,26 @@ def test_what_each_sign_means(change: dict[str, object], kind: Kind) -> None:
 
 
 @pytest.mark.parametrize(
-    ("other_loss", "other_gain", "kind"),
+    ("own_gain", "other_loss", "other_gain", "kind"),
     [
-        (4.0, 0.5, Kind.WRONG_REVISION),
-        (4.95, 0.5, Kind.HEALTHY),  # within chance
-        (4.0, -0.1, Kind.HEALTHY),  # better for not reading what is wrong
-        (math.nan, math.nan, Kind.HEALTHY),
+        (0.1, 4.0, 0.5, Kind.WRONG_REVISION),
+        (math.nan, 4.0, 0.5, Kind.WRONG_REVISION),
+        (0.1, 4.95, 0.5, Kind.HEALTHY),  # within chance
+        (-0.2, 4.0, -0.1, Kind.HEALTHY),  # better for not reading what is wrong
+        (1.5, 4.0, 0.8, Kind.HEALTHY),  # better for being less sure of another voice
+        (0.1, math.nan, math.nan, Kind.HEALTHY),
     ],
 )
-def test_the_other_revision_is_believed_where_it_reads(
-    other_loss: float, other_gain: float, kind: Kind
+def test_the_other_revision_is_believed_where_it_reads_better(
+    own_gain: float, other_loss: float, other_gain: float, kind: Kind
 ) -> None:
     base, *rest = HEALTHY.valid
-    measured = replace(base, other_revision_loss=other_loss, other_revision_text_gain=other_gain)
+    measured = replace(
+        base,
+        text_gain=own_gain,
+        other_revision_loss=other_loss,
+        other_revision_text_gain=other_gain,
+    )
     assert judge(replace(HEALTHY, valid=[measured, *rest])).kind is kind
 
 

@@ -103,15 +103,17 @@ def _is_no_number(metrics: RunMetrics) -> bool:
 
 
 def _has_wrong_revision(metrics: RunMetrics) -> bool:
-    """The texts must tell the other revision something too.
+    """The texts must tell the other revision something, and more than they tell the run's.
 
-    Weights that read texts which belong to other recordings do better where they cannot read.
+    Weights that read texts which belong to other recordings do better where they cannot read, and
+    so do those that are sure of a voice which is not the data's.
     """
     base = _base(metrics)
     return (
         base is not None
         and base.other_revision_loss < base.loss - REVISION_MARGIN
         and base.other_revision_text_gain > TEXT_GAIN
+        and not base.text_gain >= base.other_revision_text_gain
     )
 
 
