@@ -4,47 +4,18 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
+from command_line import Command, Result
 from helpers import small_model
 from tiny_run import SPEC, tiny_recipe, write_base, write_corpus
 
 from dialoom.checkpoint import ModelInfo, save_pretrained
-from dialoom.cli.main import main
 from dialoom.codec import load_codec
 from dialoom.train import Trainer
-
-
-@dataclass(frozen=True)
-class Result:
-    status: int
-    stdout: str
-    stderr: str
-
-
-Command = Callable[..., Result]
-
-
-@pytest.fixture
-def dialoom(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> Command:
-    """Runs the command line in this process, in an empty directory."""
-    monkeypatch.chdir(tmp_path)
-
-    def run(*arguments: str | Path) -> Result:
-        monkeypatch.setattr(sys, "argv", ["dialoom", *map(str, arguments)])
-        with pytest.raises(SystemExit) as caught:
-            main()
-        output = capsys.readouterr()
-        return Result(int(caught.value.code or 0), output.out, output.err)
-
-    return run
 
 
 @pytest.fixture(scope="module")

@@ -1,8 +1,7 @@
 """`dialoom speak`, `decode` and `voice` as a person types them."""
 
 import json
-import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,6 +9,7 @@ import numpy as np
 import pytest
 import soundfile
 import torch
+from command_line import Command, Result
 from fake_speech import fake_sentence
 from helpers import small_model
 from tiny_dac import save_tiny_dac
@@ -18,38 +18,9 @@ from dialoom.audio import write_audio
 from dialoom.audio.transcribe import Transcript
 from dialoom.audio.waveform import Waveform
 from dialoom.checkpoint import ModelInfo, save_pretrained
-from dialoom.cli.main import main
 from dialoom.codec import load_codec
 
 QUICK = ("--max-seconds", "0.15", "--cfg-scale", "0")
-
-
-@dataclass(frozen=True)
-class Result:
-    status: int
-    stdout: str
-    stderr: str
-
-
-Command = Callable[..., Result]
-
-
-@pytest.fixture
-def dialoom(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> Command:
-    """Runs the command line in this process, in an empty directory with voices of its own."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("DIALOOM_VOICES", str(tmp_path / "voices"))
-
-    def run(*arguments: str | Path) -> Result:
-        monkeypatch.setattr(sys, "argv", ["dialoom", *map(str, arguments)])
-        with pytest.raises(SystemExit) as caught:
-            main()
-        output = capsys.readouterr()
-        return Result(int(caught.value.code or 0), output.out, output.err)
-
-    return run
 
 
 @pytest.fixture(scope="module")

@@ -147,7 +147,12 @@ def speak_batch(
     defaults: BatchDefaults,
     on_progress: OnProgress | None = None,
 ) -> Iterator[LineResult]:
-    """Speaks ROWS lines at a time and writes their files; a line's fault costs its line alone."""
+    """Speaks ROWS lines at a time and writes their files; a line's fault costs its line alone.
+
+    Raises:
+        GenerationError, CodecError: the voice of all lines cannot be used.
+    """
+    defaults = replace(defaults, prompt=synthesizer.voice(defaults.prompt))  # encoded once for all
     for start in range(0, len(lines), ROWS):
         if on_progress is not None:
             on_progress(start, len(lines))
