@@ -2,10 +2,10 @@
 
     python recipes/mini_model/make_corpus.py OUT --texts SENTENCES.txt --hours 8
 
-needs espeak-ng on the PATH. OUT/everyday, OUT/words, OUT/book, OUT/train, OUT/heldout and
-OUT/heldout-book each become a source that `dialoom prepare --format csv` reads. A clip's name is a
-hash of who says what in it: running the same command again makes only what is missing, and gives
-the same corpus.
+needs espeak-ng on the PATH. OUT/everyday, OUT/words, OUT/book, OUT/talk, OUT/train and OUT/heldout,
+OUT/heldout-german, OUT/heldout-book each become a source that `dialoom prepare --format csv` reads.
+A clip's name is a hash of who says what in it: running the same command again makes only what is
+missing, and gives the same corpus.
 """
 
 import argparse
@@ -59,8 +59,11 @@ OWN_SENTENCE_SHARE = 0.15
 UNTAGGED_SHARE = 0.5
 """Of the English clips: without a language, as most people will ask for speech."""
 
-EVERYDAY_HELD_OUT = Path(__file__).with_name("heldout.txt")
-"""Sentences of the grammar that no clip of a training has."""
+EVERYDAY_HELD_OUT = {
+    "en": Path(__file__).with_name("heldout.txt"),
+    "de": Path(__file__).with_name("heldout_german.txt"),
+}
+"""Sentences of the grammars that no clip of a training has."""
 
 NUM_HELD_OUT = 50
 """Of the text file's sentences."""
@@ -83,7 +86,12 @@ FRAGMENT_SHARES = {1: 0.25, 2: 0.3, 3: 0.25, 4: 0.2}
 """Of fragments of one word to four: a model learns what letters sound like where there are so few
 that it cannot mistake their place."""
 
-MIN_S, MAX_S = 0.3, 7.0
+TALK_HOURS = 5.0
+TALK_TURNS = {1: 0.3, 2: 0.3, 3: 0.25, 4: 0.15}
+"""Of everyday talk between the base's first two voices: who speaks is to be told from the tag even
+where the other voice has just been heard."""
+
+MIN_S, MAX_S = 0.3, 10.5
 EDGE_S = 0.08
 """Silence kept before and after a clip."""
 TURN_GAP_S = 0.2
@@ -173,6 +181,21 @@ def plan_everyday(rng: random.Random, secret: set[str]) -> Iterator[Script]:
         if key(sentence) not in seen:
             seen.add(key(sentence))
             yield Script(((OWN, sentence),), "en", tagged=rng.random() >= UNTAGGED_SHARE)
+
+
+def plan_talk(rng: random.Random, secret: set[str]) -> Iterator[Script]:
+    """Sentences of the grammars by two voices in turn, a fifth German, no two clips alike."""
+    seen: set[str] = set()
+    while True:
+        language, say = ("de", say_german) if rng.random() < GERMAN_SHARE else ("en", say_english)
+        length = rng.choices(list(TALK_TURNS), list(TALK_TURNS.values()))[0]
+        first = rng.randrange(2)
+        turns = tuple((PAIRS[0][(first + i) % 2], say(rng)) for i in range(length))
+        tagged = language != "en" or rng.random() >= UNTAGGED_SHARE
+        script = Script(turns, language, tagged)
+        if script.file not in seen and not any(key(said) in secret for _, said in turns):
+            seen.add(script.file)
+            yield script
 
 
 def plan_book(sentences: list[str], rng: random.Random) -> Iterator[Script]:
@@ -280,14 +303,22 @@ def main() -> None:
     held_out = choose_held_out(lines, rng)
     sentences = training_sentences(lines, held_out)
     print(f"{len(sentences)} English pieces of {args.texts.name}")
-    everyday = EVERYDAY_HELD_OUT.read_text(encoding="utf-8").splitlines()
-    secret = {key(sentence) for sentence in everyday}
-    for name, chosen in (("heldout", everyday), ("heldout-book", held_out)):
-        scripts = [Script(((OWN, sentence),), "en") for sentence in chosen]
+    everyday = {
+        language: path.read_text(encoding="utf-8").splitlines()
+        for language, path in EVERYDAY_HELD_OUT.items()
+    }
+    secret = {key(sentence) for chosen in everyday.values() for sentence in chosen}
+    for name, language, chosen in (
+        ("heldout", "en", everyday["en"]),
+        ("heldout-german", "de", everyday["de"]),
+        ("heldout-book", "en", held_out),
+    ):
+        scripts = [Script(((OWN, sentence),), language) for sentence in chosen]
         make_source(args.out / name, scripts, hours=1.0)
     make_source(args.out / "everyday", plan_everyday(rng, secret), hours=EVERYDAY_HOURS)
     make_source(args.out / "words", plan_words(sentences, rng), hours=WORDS_HOURS)
     make_source(args.out / "book", plan_book(sentences, rng), hours=BOOK_HOURS)
+    make_source(args.out / "talk", plan_talk(rng, secret), hours=TALK_HOURS)
     make_source(args.out / "train", plan(sentences, rng, secret), hours=args.hours)
 
 

@@ -1,8 +1,10 @@
 """Every clip once per epoch, similar lengths together, the order a function of seed and epoch."""
 
+import tracemalloc
 from functools import partial
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -29,11 +31,11 @@ def test_order_is_a_function_of_seed_and_epoch() -> None:
     lengths = list(range(1, 101))
 
     def order(seed: int, epoch: int) -> list[list[int]]:
-        return LengthBucketSampler(lengths, batch_size=4, seed=seed).epoch_batches(epoch)
+        return [*LengthBucketSampler(lengths, batch_size=4, seed=seed).epoch_batches(epoch)]
 
     sampler = LengthBucketSampler(lengths, batch_size=4, seed=0)
     sampler.epoch_batches(0)
-    assert sampler.epoch_batches(3) == order(0, 3), "no state between the epochs"
+    assert [*sampler.epoch_batches(3)] == order(0, 3), "no state between the epochs"
     assert order(0, 0) != order(0, 1)
     assert order(0, 0) != order(1, 0)
 
@@ -86,3 +88,17 @@ def test_padding_is_under_two_percent_of_speech_of_2_to_12_seconds() -> None:
     batches = sampler.epoch_batches(0)
     padded = sum(len(batch) * max(lengths[i] for i in batch) for batch in batches)
     assert 1 - sum(lengths) / padded < 0.02
+
+
+def test_an_epochs_batches_are_a_sequence_of_little_memory() -> None:
+    lengths = np.random.default_rng(0).integers(172, 1034, 20_000).tolist()
+    sampler = LengthBucketSampler(lengths, batch_size=64, seed=0, max_frames=4800, packed=True)
+    tracemalloc.start()
+    batches = sampler.epoch_batches(0)
+    kept, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert kept < 8 * len(lengths)
+    assert batches[-1] == batches[len(batches) - 1] == list(batches)[-1]
+    assert batches[3:5] == [batches[3], batches[4]]
+    with pytest.raises(IndexError):
+        batches[len(batches)]

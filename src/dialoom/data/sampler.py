@@ -1,9 +1,10 @@
 """Which clips go together: batches of similar length waste little on padding."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from typing import overload
 
 import numpy as np
-from jaxtyping import Int64
+from jaxtyping import Int32, Int64
 
 EpochOrder = Callable[[int], Int64[np.ndarray, " num_drawn"]]
 """Epoch → the clips that it has, in a random order."""
@@ -50,47 +51,82 @@ class LengthBucketSampler:
             packed: whether clips are packed instead of padded.
         """
         assert batch_size > 0, batch_size
-        self._lengths = np.asarray(lengths)
+        self._lengths = np.asarray(lengths, dtype=np.int32)
         self._batch_size = batch_size
         self._seed = seed
         self._max_frames = max_frames
         self._order = order
         self._text_lengths = np.zeros_like(self._lengths)
         if text_lengths is not None:
-            self._text_lengths = np.asarray(text_lengths)
+            self._text_lengths = np.asarray(text_lengths, dtype=np.int32)
         self._packed = packed
 
-    def epoch_batches(self, epoch: int) -> list[list[int]]:
+    def epoch_batches(self, epoch: int) -> "EpochBatches":
         """All batches of one epoch, in order."""
         rng = np.random.default_rng([self._seed, epoch])
         if self._order is None:
-            order = rng.permutation(len(self._lengths))
+            order = rng.permutation(np.arange(len(self._lengths), dtype=np.int32))
         else:
-            order = self._order(epoch)
+            order = self._order(epoch).astype(np.int32)
         chunk_size = self._batch_size * BATCHES_PER_CHUNK
-        batches: list[list[int]] = []
+        starts: list[int] = []
         for start in range(0, len(order), chunk_size):
-            chunk = order[start : start + chunk_size]
+            chunk = order[start : start + chunk_size]  # a view: sorted in place
             if not self._packed:
-                chunk = chunk[np.argsort(self._lengths[chunk], kind="stable")]
-            batches += self._divide([int(i) for i in chunk])
-        return [batches[i] for i in rng.permutation(len(batches))]
+                chunk[:] = chunk[np.argsort(self._lengths[chunk], kind="stable")]
+            starts += [start + place for place in self._divide(chunk)]
+        return EpochBatches(order, np.array([*starts, len(order)]), rng.permutation(len(starts)))
 
-    def _divide(self, indices: list[int]) -> list[list[int]]:
-        """Consecutive batches, closed when full."""
-        batches: list[list[int]] = []
-        for index in indices:
-            batch = [*batches[-1], index] if batches else [index]
-            too_long = self._max_frames is not None and self._frames(batch) > self._max_frames
-            if not batches or len(batch) > self._batch_size or too_long:
-                batches.append([index])
+    def _divide(self, clips: Int32[np.ndarray, " chunk"]) -> Iterator[int]:
+        """Where in a chunk each batch starts: as soon as the one before is full."""
+        size, frames, text = 0, 0, 0
+        measured = zip(
+            self._lengths[clips].tolist(), self._text_lengths[clips].tolist(), strict=True
+        )
+        for place, (clip_frames, clip_text) in enumerate(measured):
+            if self._packed:
+                size, frames, text = size + 1, frames + clip_frames, text + clip_text
+                cost = frames + TEXT_COST * text
             else:
-                batches[-1] = batch
-        return batches
+                size, frames, text = size + 1, max(frames, clip_frames), max(text, clip_text)
+                cost = size * (frames + TEXT_COST * text)
+            too_long = self._max_frames is not None and cost > self._max_frames
+            if place == 0 or size > self._batch_size or (too_long and size > 1):
+                yield place
+                size, frames, text = 1, clip_frames, clip_text
 
-    def _frames(self, batch: list[int]) -> float:
-        """What a batch costs, in frames."""
-        frames, text = self._lengths[batch], self._text_lengths[batch]
-        if self._packed:
-            return float(frames.sum() + TEXT_COST * text.sum())
-        return float(len(batch) * (frames.max() + TEXT_COST * text.max()))
+
+class EpochBatches(Sequence[list[int]]):
+    """The batches of an epoch, as one array of clips: lists of lists would take ten times as much.
+
+    Args:
+        order: clips, batch after batch.
+        bounds: where in it each batch starts, and its end.
+        turns: in which order the batches come.
+    """
+
+    def __init__(
+        self,
+        order: Int32[np.ndarray, " num_drawn"],
+        bounds: Int64[np.ndarray, " num_batches_1"],
+        turns: Int64[np.ndarray, " num_batches"],
+    ) -> None:
+        self._order = order
+        self._bounds = bounds
+        self._turns = turns
+
+    def __len__(self) -> int:
+        return len(self._turns)
+
+    @overload
+    def __getitem__(self, index: int) -> list[int]: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> list[list[int]]: ...
+
+    def __getitem__(self, index: int | slice) -> list[int] | list[list[int]]:
+        if isinstance(index, slice):
+            return [self[i] for i in range(*index.indices(len(self)))]
+        turn = self._turns[index]
+        clips: list[int] = self._order[self._bounds[turn] : self._bounds[turn + 1]].tolist()
+        return clips

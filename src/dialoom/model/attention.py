@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
+from dialoom.model.linear import Linear, linear
 from dialoom.model.packed_attention import packed_attention
 from dialoom.model.rope import RotaryTable, rotate
 from dialoom.sequence import Packing, Spans
@@ -44,10 +45,10 @@ def _project_together(
     rows, which is why decoding step by step does without. Adapters and quantised weights are left
     to compute themselves.
     """
-    plain = [p for p in projections if type(p) is nn.Linear and type(p.weight) is nn.Parameter]
+    plain = [p for p in projections if type(p) is Linear and type(p.weight) is nn.Parameter]
     if len(plain) < len(projections):
         return [projection(x_BTD) for projection in projections]
-    together = F.linear(x_BTD, torch.cat([p.weight for p in plain]))
+    together = linear(x_BTD, torch.cat([p.weight for p in plain]))
     return torch.split(together, [p.out_features for p in plain], dim=-1)
 
 
@@ -60,10 +61,10 @@ class _Projections(nn.Module):
         super().__init__()
         self.head_dim = head_dim
         self.shares_keys = heads != kv_heads
-        self.q_proj = nn.Linear(hidden_size, heads * head_dim, bias=False)
-        self.k_proj = nn.Linear(context_size, kv_heads * head_dim, bias=False)
-        self.v_proj = nn.Linear(context_size, kv_heads * head_dim, bias=False)
-        self.o_proj = nn.Linear(heads * head_dim, hidden_size, bias=False)
+        self.q_proj = Linear(hidden_size, heads * head_dim)
+        self.k_proj = Linear(context_size, kv_heads * head_dim)
+        self.v_proj = Linear(context_size, kv_heads * head_dim)
+        self.o_proj = Linear(heads * head_dim, hidden_size)
 
     def queries(
         self, x_BTD: Float[Tensor, "B T D"], rope: RotaryTable | None

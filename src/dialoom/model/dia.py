@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from dialoom.model.config import DiaConfig
 from dialoom.model.decoder import Decoder
 from dialoom.model.encoder import Encoder
+from dialoom.model.linear import Linear
 from dialoom.sequence import Packing
 
 
@@ -22,10 +23,8 @@ class DiaModel(nn.Module):
         super().__init__()
         self.config = config
         self.model = nn.ModuleDict({"encoder": Encoder(config), "decoder": Decoder(config)})
-        self.logits_dense = nn.Linear(
-            config.decoder.hidden_size,
-            config.layout.num_channels * config.layout.vocab_size,
-            bias=False,
+        self.logits_dense = Linear(
+            config.decoder.hidden_size, config.layout.num_channels * config.layout.vocab_size
         )
 
     @property

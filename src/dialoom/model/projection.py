@@ -1,12 +1,14 @@
 """Matrix products of decoding: few rows, many times, by weights that no longer change."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
+
+from dialoom.model.linear import Linear, has_onednn
 
 Quantize = Callable[[Tensor], Tensor]
 """A matrix → the same one in fewer bits, as a tensor that F.linear takes."""
@@ -44,8 +46,8 @@ class Projection:
 
 def plain_weight(linear: Any) -> Float[Tensor, "out in"]:
     """The matrix of a linear map; of one with an adapter around it, with the adapter in it."""
-    if type(linear) is nn.Linear:
-        return linear.weight.detach()
+    if type(linear) in (nn.Linear, Linear):
+        return cast(Tensor, linear.weight).detach()
     like = next(linear.parameters())
     with torch.no_grad():
         identity = torch.eye(linear.in_features, dtype=like.dtype, device=like.device)
@@ -56,9 +58,7 @@ def plain_weight(linear: Any) -> Float[Tensor, "out in"]:
 def _pack(weight: Tensor) -> Tensor | None:
     """The weight in oneDNN's order; None where there is no kernel for such weights."""
     is_plain = type(weight) in (Tensor, nn.Parameter)  # not one that torchao has quantized
-    if not is_plain or weight.device.type != "cpu" or not torch.backends.mkldnn.enabled:
-        return None
-    if not torch._C._has_mkldnn or not hasattr(_mkldnn(), "_reorder_linear_weight"):
+    if not is_plain or weight.device.type != "cpu" or not has_onednn():
         return None
     if weight.dtype is torch.bfloat16:
         is_computed = bool(_mkldnn()._is_mkldnn_bf16_supported())

@@ -107,8 +107,9 @@ class BatchFeed:
         """Clips of every batch, and the position behind it; endless."""
         epoch, done = self.position.epoch, self.position.batch
         while True:
-            for number, indices in enumerate(self._sampler.epoch_batches(epoch)[done:], done + 1):
-                yield Position(epoch, number), indices
+            batches = self._sampler.epoch_batches(epoch)
+            for number in range(done, len(batches)):
+                yield Position(epoch, number + 1), batches[number]
             epoch, done = epoch + 1, 0
 
     def _load(self, indices: Sequence[int]) -> Batch:
