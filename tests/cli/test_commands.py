@@ -80,6 +80,19 @@ def test_evaluate_refuses_before_it_speaks(dialoom: Command, tmp_path: Path) -> 
     assert_refused(dialoom(*arguments, "--json", "no/such.json"), "name a file in a directory")
 
 
+def test_evaluate_speaks_as_the_model_says_or_as_it_is_told(
+    dialoom: Command, tmp_path: Path
+) -> None:
+    spec = load_codec("mini").spec
+    info = ModelInfo(codec=spec, sampling={"temperature": 0.25, "cfg_scale": 0.0})
+    save_pretrained(small_model(), info, tmp_path / "model")
+    write_corpus(tmp_path / "corpus", num_clips=2, spec=spec)
+    arguments = ("evaluate", "model", "corpus", "--split", "all", "--seeds", "1")
+    result = dialoom(*arguments, "--top-k", "20")
+    assert "temperature 0.25, top-p 0.95, top-k 20, guidance 0" in result.stdout, result.stderr
+    assert_refused(dialoom(*arguments, "--temperature", "-1"), "temperature is -1")
+
+
 def test_train_then_report(dialoom: Command, tmp_path: Path) -> None:
     recipe = tiny_recipe(tmp_path, steps=2)
     (tmp_path / "r.yaml").write_text(recipe.to_yaml(), encoding="utf-8")

@@ -19,6 +19,7 @@ from dialoom.audio.transcribe import Transcript
 from dialoom.audio.waveform import Waveform
 from dialoom.checkpoint import ModelInfo, save_pretrained
 from dialoom.codec import load_codec
+from dialoom.generate import load_voice
 
 QUICK = ("--max-seconds", "0.15", "--cfg-scale", "0")
 
@@ -110,6 +111,21 @@ def test_a_voice_is_kept_and_used_by_name(dialoom: Command, speaker: Path, tmp_p
     refused = dialoom("decode", "voices/anna.safetensors", "v.wav", "--codec", dac)
     assert refused.status == 2
     assert "has other weights than the 'mini'" in refused.stderr
+
+
+def test_a_voice_keeps_the_models_settings_beside_those_that_are_given(
+    dialoom: Command, tmp_path: Path
+) -> None:
+    info = ModelInfo(codec=load_codec("mini").spec, sampling={"temperature": 0.5, "top_k": 20})
+    save_pretrained(small_model(), info, tmp_path / "model")
+    write_audio("clip.wav", fake_sentence(1, num_sounds=3))
+    saved = dialoom(
+        "voice", "save", "model", "anna", "clip.wav", "--text", "Hi.", "--temperature", "0.7"
+    )
+    assert saved.status == 0, saved.stderr
+    settings = load_voice("anna").settings
+    assert settings is not None
+    assert (settings.temperature, settings.top_k) == (0.7, 20)
 
 
 def test_a_long_text_is_spoken_in_parts_with_subtitles(

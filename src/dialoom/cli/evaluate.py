@@ -1,12 +1,14 @@
 """`dialoom evaluate`: models measured on a corpus, their loss and their speech."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from dialoom.cli import speak_options as opt
 from dialoom.errors import DataError
 from dialoom.observe import counted_progress
 
@@ -59,10 +61,10 @@ def evaluate_command(
         str | None,
         typer.Option(help="A TorchScript or .pt2 file that scores speech at 16 kHz, as UTMOS."),
     ] = None,
-    temperature: Annotated[float, typer.Option(help="0 is greedy.")] = 1.3,
-    top_p: Annotated[float, typer.Option(help="Nucleus; 1 is off.")] = 0.95,
-    top_k: Annotated[int, typer.Option(help="Ids of a channel that stay; 0 is all.")] = 45,
-    cfg_scale: Annotated[float, typer.Option(help="Guidance; 0 is off.")] = 3.0,
+    temperature: opt.Temperature = None,
+    top_p: opt.TopP = None,
+    top_k: opt.TopK = None,
+    cfg_scale: opt.CfgScale = None,
     codec: Annotated[str | None, typer.Option(help="In place of the models' own.")] = None,
     device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
     revision: Annotated[
@@ -71,7 +73,8 @@ def evaluate_command(
 ) -> None:
     """Measures models side by side: their loss on the clips, and the speech they make of the texts.
 
-    The base stands above them, what the codec alone does to the recordings below.
+    The base stands above them, what the codec alone does to the recordings below. All speak with
+    the same settings: those of the first MODEL, unless others are given.
     """
     from dialoom.data import Corpus
     from dialoom.evaluate.contest import admit, evaluate_models
@@ -82,13 +85,19 @@ def evaluate_command(
 
     if json_file is not None and (json_file.is_dir() or not json_file.parent.is_dir()):
         raise DataError(f"--json {json_file}: name a file in a directory that is there")
-    sampling = SamplingSettings(temperature, top_p, top_k, cfg_scale)
+    given = opt.given_settings(
+        temperature=temperature, top_p=top_p, top_k=top_k, cfg_scale=cfg_scale
+    )
+    sampling = SamplingSettings(**given)  # type: ignore[arg-type]  # refused before a model loads
     options = EvaluateOptions(split, max_clips, seeds, sampling, recordings, voice_prompt)
     found = Corpus.open(corpus)
     parsed = None if revision is None else Revision.parse(revision)
     judges = load_judges(asr_model, speaker_model, mos_model)
     contestants = _contestants(models, base, codec=codec, device=device, revision=parsed)
     entrants = admit(contestants, found, note=partial(typer.echo, err=True))
+    suited = next(entrant.sampling for entrant in entrants if entrant.title == models[0])
+    sampling = replace(suited, **given)  # type: ignore[arg-type]  # top_k: int
+    options = replace(options, sampling=sampling)
     with counted_progress("evaluate") as progress:
         evaluations = evaluate_models(
             entrants,

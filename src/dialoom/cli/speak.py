@@ -58,7 +58,14 @@ def speak_command(
     script = _script(text, text_file, batch, target)
     limits = PartLimits(*part_seconds, bytes_per_second)
     options = NarrationOptions(limits, context_seconds, retries=retries, end_tag=end_tag)
-    sampling = given_settings(seed, temperature, top_p, top_k, cfg_scale, max_seconds)
+    sampling = opt.given_settings(
+        seed=seed,
+        temperature=temperature,
+        top_p=top_p,
+        top_k=top_k,
+        cfg_scale=cfg_scale,
+        max_seconds=max_seconds,
+    )
     SamplingSettings(**sampling)  # type: ignore[arg-type]  # refused before the model is loaded
     lines: NumberedLines = [] if batch is None else read_lines(batch)
     if asr_model is not None:
@@ -74,26 +81,6 @@ def speak_command(
         _speak_one(synthesizer, script, defaults, target)
     else:
         _speak_lines(synthesizer, batch, lines, defaults)
-
-
-def given_settings(
-    seed: int | None,
-    temperature: float | None,
-    top_p: float | None,
-    top_k: int | None,
-    cfg_scale: float | None,
-    max_seconds: float | None,
-) -> dict[str, float]:
-    """Those of SamplingSettings that were given, by their names."""
-    sampling = {
-        "seed": seed,
-        "temperature": temperature,
-        "top_p": top_p,
-        "top_k": top_k,
-        "cfg_scale": cfg_scale,
-        "max_seconds": max_seconds,
-    }
-    return {name: value for name, value in sampling.items() if value is not None}
 
 
 def load_synthesizer(

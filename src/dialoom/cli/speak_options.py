@@ -68,3 +68,8 @@ RevisionName = Annotated[
     str | None,
     typer.Option("--revision", help="0626 or 2025-04, where the model does not say it."),
 ]
+
+
+def given_settings(**settings: float | None) -> dict[str, float]:
+    """Those of SamplingSettings that were given, by their names."""
+    return {name: value for name, value in settings.items() if value is not None}

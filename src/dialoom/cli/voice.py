@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from dialoom.cli import speak_options as opt
-from dialoom.cli.speak import codes_as_voice, given_settings, load_synthesizer, transcribed
+from dialoom.cli.speak import codes_as_voice, load_synthesizer, transcribed
 
 voice_app = typer.Typer(help="Voices kept in files, used by name.", no_args_is_help=True)
 
@@ -35,8 +35,10 @@ def save_command(
     from dialoom.generate import SamplingSettings, VoicePrompt, save_voice
     from dialoom.generate.voice import encode_prompt
 
-    given = given_settings(None, temperature, top_p, top_k, cfg_scale, None)
-    settings = SamplingSettings(**given) if given else None  # type: ignore[arg-type]
+    given = opt.given_settings(
+        temperature=temperature, top_p=top_p, top_k=top_k, cfg_scale=cfg_scale
+    )
+    SamplingSettings(**given)  # type: ignore[arg-type]  # refused before the model is loaded
     if asr_model is not None:
         text = transcribed(clip, text, asr_model, language, text_option="--text")
     prompt = None if clip.suffix == CODES_SUFFIX else VoicePrompt(read_audio(clip), text)
@@ -45,6 +47,8 @@ def save_command(
         voice = codes_as_voice(synthesizer, clip, text)
     else:
         voice = encode_prompt(prompt, synthesizer.codec)
+    suited = synthesizer.settings_for(None)
+    settings = replace(suited, **given) if given else None  # type: ignore[arg-type]  # top_k: int
     path = save_voice(replace(voice, language=language, settings=settings), name)
     typer.echo(f"{path}: {voice.codes.num_frames / voice.codec.frames_per_second:.2f} s")
 

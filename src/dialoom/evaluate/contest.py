@@ -19,7 +19,7 @@ from dialoom.evaluate.evaluation import Bench, Evaluation
 from dialoom.evaluate.judges import Judges
 from dialoom.evaluate.material import Capacity, EvaluateOptions, Material, choose_material
 from dialoom.evaluate.record import Entry, Record
-from dialoom.generate import Synthesizer
+from dialoom.generate import SamplingSettings, Synthesizer
 
 OnProgress = Callable[[int, int], None]
 
@@ -48,12 +48,14 @@ class Entrant:
         load: likewise.
         fingerprint: of its weights, configuration and tags.
         capacity: what it can hold.
+        sampling: how it speaks where nobody says how.
     """
 
     title: str
     load: Callable[[], Synthesizer]
     fingerprint: str
     capacity: Capacity
+    sampling: SamplingSettings
 
 
 def admit(
@@ -96,6 +98,7 @@ def _look_at(contestant: Contestant, corpus: Corpus) -> Entrant:
         load=contestant.load,
         fingerprint=fingerprint(synthesizer),
         capacity=Capacity.of(synthesizer),
+        sampling=synthesizer.settings_for(None),
     )
 
 
