@@ -1,6 +1,7 @@
 """A long script is cut at turns and sentences, into parts of the right length, without loss."""
 
 import re
+import time
 
 import pytest
 from hypothesis import given
@@ -80,3 +81,27 @@ def test_sentences_end_where_they_do() -> None:
 def test_limits_that_cannot_be_are_refused(limits: tuple[float, float, float]) -> None:
     with pytest.raises(GenerationError):
         PartLimits(*limits)
+
+
+@pytest.mark.parametrize(
+    ("text", "parts"),
+    [
+        ("„Gut.“ Er ging. »Wirklich?« Ja.", ["„Gut.“", "Er ging.", "»Wirklich?«", "Ja."]),
+        ("Am 12. Mai kam er. Das war 1990. Gut.", ["Am 12. Mai kam er.", "Das war 1990.", "Gut."]),
+        ("3 Mio. Euro nach Abs. 2. Ja. Gut.", ["3 Mio. Euro nach Abs. 2. Ja.", "Gut."]),
+        ("أنا؟ نعم۔ هل أنت بخير.", ["أنا؟", "نعم۔", "هل أنت بخير."]),
+    ],
+)  # fmt: skip
+def test_sentences_of_other_languages_end_where_they_do(text: str, parts: list[str]) -> None:
+    longest_s = max(len(part.encode()) for part in parts) / 15
+    found = split_script(text, PartLimits(0.01, longest_s, 15))
+    assert [part.removeprefix("[S1] ") for part in found] == parts
+
+
+def test_a_book_is_cut_in_a_moment() -> None:
+    """In a time that grows with its length, not with the square of it."""
+    book = "Das ist ein Satz mit einigen Wörtern darin. " * 6_000
+    started_s = time.process_time()
+    parts = split_script(book)
+    assert time.process_time() - started_s < 5, "it was 16 s"
+    assert len(parts) > 1000

@@ -1,8 +1,12 @@
 """A step's work on a GPU, recorded once and replayed: one launch in place of a thousand."""
 
+import threading
 from collections.abc import Callable, Hashable
 
 import torch
+
+_RECORDING = threading.Lock()
+"""PyTorch records one graph at a time in a process; a server has a thread for each model."""
 
 
 class GraphedCalls:
@@ -25,7 +29,9 @@ class GraphedCalls:
             return
         if key not in self._graphs:
             graph = torch.cuda.CUDAGraph()
-            with torch.cuda.graph(graph):
+            # In the usual mode a cudaMalloc or a query of an event in another thread, as a server's
+            # codec and NCCL's watchdog make them, ends in an error, and the recording with it.
+            with _RECORDING, torch.cuda.graph(graph, capture_error_mode="thread_local"):
                 function()
             self._graphs[key] = graph
         self._graphs[key].replay()

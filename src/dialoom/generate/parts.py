@@ -13,12 +13,17 @@ from dialoom.errors import GenerationError
 from dialoom.generate.guard import BYTES_PER_SECOND, Guard, expected_s
 from dialoom.text import Turn, split_turns
 
-_SENTENCE_END = re.compile(r"[.!?…]+[\"'”’»)\]]*(?=\s)|[。！？]+[」』”’]*")
-_CLAUSE_END = re.compile(r"[,;:–—](?=\s)|[，；、]")
+_SENTENCE_END = re.compile(r"[.!?…؟۔।]+[\"'”’“‘»«›‹)\]]*(?=\s)|[。！？]+[」』”’]*")
+_CLAUSE_END = re.compile(r"[,;:–—،؛](?=\s)|[，；、]")
 _ABBREVIATION = re.compile(
-    r"(?:\b\w|\b(?:Mr|Mrs|Ms|Dr|Prof|St|vs|etc|Nr|Hr|Fr|ca|bzw|usw|vgl|Abb|Bd|Jh))\.$"
+    r"\b(?:\w|\d{1,3}|Mr|Mrs|Ms|Dr|Prof|St|vs|etc|Nr|Hr|Fr|ca|bzw|usw|vgl|Abb|Bd|Jh"
+    r"|Abs|Art|Kap|Str|Tel|Mio|Mrd|evtl|ggf|inkl|max|min|sog|geb|gest)\.$"
 )
-"""No sentence ends here: single letters (initials, "z. B.") and common short forms."""
+"""No sentence ends here: single letters (initials, "z. B."), common short forms, and ordinals as
+German and others write them ("am 12. Mai"); a number of four digits is a year."""
+
+_LONGEST_ABBREVIATION = 6
+_NEXT = re.compile(r"\s*(\S?)")
 
 _TURN_BREAK_COST, _SENTENCE_BREAK_COST, _INNER_BREAK_COST = 0.0, 0.2, 1.0
 _OUTSIDE_COST = 10.0
@@ -101,8 +106,8 @@ def _sentences(text: str) -> list[str]:
     ends = [
         match.end()
         for match in _SENTENCE_END.finditer(text)
-        if not _ABBREVIATION.search(text[: match.end()])
-        and not text[match.end() :].lstrip()[:1].islower()
+        if not _ABBREVIATION.search(text, match.end() - _LONGEST_ABBREVIATION, match.end())
+        and not _NEXT.match(text, match.end())[1].islower()  # type: ignore[index]  # it matches
     ]
     return _cut(text, ends)
 
