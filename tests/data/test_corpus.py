@@ -273,6 +273,25 @@ def test_refuses_what_is_not_whole(tmp_path: Path) -> None:
     assert "\n" not in str(caught.value)
 
 
+def test_a_shard_that_the_disk_has_spoiled_is_one_line(tmp_path: Path) -> None:
+    """Its end, which says what is in it, is whole; a column is not."""
+    _write(tmp_path, shards=[_clips(40)])
+    (tmp_path / "index.feather").unlink()
+    shard = tmp_path / "data-00000.parquet"
+    column = pq.read_metadata(shard).row_group(0).column
+    for name in ("codes.list.element", "text"):
+        (chunk,) = [c for c in map(column, range(10)) if c.path_in_schema == name]
+        content = bytearray(shard.read_bytes())
+        start = chunk.dictionary_page_offset or chunk.data_page_offset
+        content[start : start + chunk.total_compressed_size] = bytes(chunk.total_compressed_size)
+        shard.write_bytes(content)
+        with pytest.raises(DataError, match=r"data-00000\.parquet: damaged.*; remove it and run"):
+            _ = Corpus.open(tmp_path)[0] if name != "text" else Corpus.open(tmp_path).texts
+    writer = CorpusWriter(tmp_path, FAKE_SPEC)
+    with pytest.raises(DataError, match=r"data-00000\.parquet: damaged"):
+        writer.finish(1)
+
+
 def test_a_failed_write_leaves_what_was_there(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,6 +1,7 @@
 """Recordings without transcripts are cut at pauses and transcribed, once."""
 
 import json
+import os
 from pathlib import Path
 
 import numpy as np
@@ -171,6 +172,22 @@ def test_another_recording_is_listened_to_anew(tmp_path: Path) -> None:
     (clip,) = _list(tmp_path / "in", tmp_path / "out")
     assert isinstance(clip, SourceClip)
     assert clip.text == "[S1] 9.0 seconds"
+
+
+def test_recordings_of_one_name_size_and_time_are_told_apart(tmp_path: Path) -> None:
+    """As archives unpack them: "1.wav" in the directory of each speaker, of one length and date."""
+    for path in (
+        _write_long(tmp_path / "in/a/1.wav", 8),
+        _write_long(tmp_path / "in/b/1.wav", 3, 2, 3),
+    ):
+        os.utime(path, (0, 0))
+    entries = _list(tmp_path / "in", tmp_path / "out")
+    assert [entry.source for entry in entries] == [
+        "a/1.wav@0.000-8.000",
+        "b/1.wav@0.000-8.000",
+    ]
+    said = [json.loads(line) for line in (tmp_path / "out/speech.jsonl").read_text().splitlines()]
+    assert [record["speech_s"] for record in said] == [[[0.0, 8.0]], [[0.0, 3.0], [5.0, 8.0]]]
 
 
 def test_a_damaged_journal_is_one_line(tmp_path: Path) -> None:

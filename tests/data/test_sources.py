@@ -1,7 +1,9 @@
 """Each kind of source is found, read in a stable order, and what is wrong in it is listed."""
 
 import os
+import unicodedata
 from pathlib import Path
+from typing import Literal
 
 import pytest
 from fake_audio import write_tone
@@ -100,6 +102,41 @@ def test_folder(tmp_path: Path) -> None:
         ("a", "[S1] first"),
         ("b/two", "[S1] second"),
     ]
+
+
+def test_recordings_behind_links_are_found_once(tmp_path: Path) -> None:
+    """A speaker whose recordings lie on another disk; links in a circle are no new recordings."""
+    write_tone(tmp_path / "disk/anna/1.wav").with_suffix(".txt").write_text("linked")
+    write_tone(tmp_path / "in/bert/2.wav").with_suffix(".txt").write_text("in place")
+    for name, target in (
+        ("anna", tmp_path / "disk/anna"),
+        ("anna-again", tmp_path / "disk/anna"),
+        ("circle", tmp_path / "in"),
+        ("above", tmp_path),
+        ("bert-again", tmp_path / "in/bert"),
+    ):
+        (tmp_path / "in" / name).symlink_to(target)
+    (tmp_path / "disk/anna/back").symlink_to(tmp_path / "disk")
+    clips = _clips(tmp_path / "in")
+    assert sorted(clip.text for clip in clips) == ["[S1] in place", "[S1] linked"]
+
+
+@pytest.mark.parametrize(("on_disk", "in_table"), [("NFD", "NFC"), ("NFC", "NFD")])
+def test_accents_in_file_names_may_be_written_otherwise(
+    tmp_path: Path, on_disk: Literal["NFC", "NFD"], in_table: Literal["NFC", "NFD"]
+) -> None:
+    """A table from Windows, the recordings from a Mac."""
+    name, listed = unicodedata.normalize(on_disk, "Grüße"), unicodedata.normalize(in_table, "Grüße")
+    write_tone(tmp_path / f"lj/wavs/{name}.flac")
+    (tmp_path / "lj/metadata.csv").write_text(f"{listed}|text\n")
+    write_tone(tmp_path / f"csv/{name}.wav")
+    (tmp_path / "csv/metadata.csv").write_text(f"audio,text\n{listed}.wav,text\n")
+    write_tone(tmp_path / f"folder/{name}.wav")
+    (tmp_path / f"folder/{listed}.txt").write_text("text")
+    for source in ("lj", "csv", "folder"):
+        (clip,) = _clips(tmp_path / source)
+        assert clip.audio.path.is_file()
+        assert clip.text == "[S1] text"
 
 
 def test_missing_transcripts_are_listed(tmp_path: Path) -> None:

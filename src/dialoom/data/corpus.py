@@ -34,6 +34,7 @@ from dialoom.data.index import read_index
 from dialoom.data.remote import is_remote, local_copy
 from dialoom.data.shard import (
     begun_paths,
+    damage_told,
     read_shard_metadata,
     shard_info,
     shard_name,
@@ -211,10 +212,12 @@ class Corpus:
 
     def _read_shards(self, columns: Sequence[str]) -> pa.Table:
         """Slow: a million clips lie in 62,500 groups."""
-        files = (self._open_shard(shard) for shard in range(len(self._shards)))
-        return pa.concat_tables(
-            [file.read(columns=list(columns)).replace_schema_metadata() for file in files]
-        )
+        tables = []
+        for shard, path in enumerate(self._shards):
+            file = self._open_shard(shard)
+            with damage_told(path):
+                tables.append(file.read(columns=list(columns)).replace_schema_metadata())
+        return pa.concat_tables(tables)
 
     def _read_group(self, shard: int, row: int) -> tuple[pa.Table, int]:
         """The rows that are stored with one of a shard, and its place among them."""
@@ -225,7 +228,8 @@ class Corpus:
                 break
             row -= num_rows
         if self._cached is None or self._cached[:2] != (shard, number):
-            self._cached = (shard, number, file.read_row_group(number))
+            with damage_told(self._shards[shard]):
+                self._cached = (shard, number, file.read_row_group(number))
         return self._cached[2], row
 
     def _open_shard(self, shard: int) -> pq.ParquetFile:
@@ -269,5 +273,8 @@ def read_info(path: Path) -> CorpusInfo:
 
 def read_columns(shards: Sequence[Path], columns: list[str]) -> pa.Table:
     """These columns of all shards, in memory."""
-    tables = [pq.read_table(shard, columns=columns).replace_schema_metadata() for shard in shards]
+    tables = []
+    for shard in shards:
+        with damage_told(shard):
+            tables.append(pq.read_table(shard, columns=columns).replace_schema_metadata())
     return pa.concat_tables(tables).combine_chunks()

@@ -91,15 +91,16 @@ def cut(
 
 def piece_source(clip: SourceClip, segment: Segment) -> str:
     """What a piece of a recording is called for people."""
-    return f"{_recording_name(clip)}@{segment}"
+    return f"{recording_name(clip)}@{segment}"
 
 
 def piece_id(clip: SourceClip, segment: Segment) -> str:
     """The id of a piece: the recording's name without its ending, and the times."""
-    return f"{_recording_name(clip).removesuffix(clip.audio.path.suffix)}@{segment}"
+    return f"{recording_name(clip).removesuffix(clip.audio.path.suffix)}@{segment}"
 
 
-def _recording_name(clip: SourceClip) -> str:
+def recording_name(clip: SourceClip) -> str:
+    """Of the recording that a clip is of, or a piece of it: its path within the source."""
     own = clip.audio.segment
     return clip.source if own is None else clip.source.removesuffix(f"@{own}")
 

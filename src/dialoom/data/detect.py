@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from dialoom.audio import AUDIO_SUFFIXES
-from dialoom.data.tables import read_first_line
+from dialoom.data.tables import list_files, read_first_line
 from dialoom.errors import DataError
 
 TABLE_NAMES = ("metadata.csv", "metadata.tsv")
@@ -53,7 +53,7 @@ def _detect_directory(path: Path) -> str:
     table = find_named(path, COMMON_VOICE_NAMES)
     if table is not None and _is_common_voice(table):
         return "commonvoice"
-    suffixes = {file.suffix.lower() for file in path.rglob("*")}
+    suffixes = {file.suffix.lower() for file in list_files(path)}
     found = next((suffix for suffix in FORMAT_OF_CONTENT if suffix in suffixes), None)
     if found is not None:
         return FORMAT_OF_CONTENT[found]

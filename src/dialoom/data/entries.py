@@ -7,7 +7,7 @@ from pathlib import Path
 from dialoom.data.audio_ref import AudioRef, Member
 from dialoom.data.clip import Rejection, SourceClip
 from dialoom.data.columns import Row
-from dialoom.data.tables import is_file
+from dialoom.data.tables import find_file, is_file
 from dialoom.text import prepare_text
 
 Entry = SourceClip | Rejection
@@ -38,7 +38,7 @@ def file_entry(root: Path, row: Row) -> Entry:
     has_text = bool(row.text.strip())
     if row.audio is None and has_text:
         return Rejection(row.place, reason="names no audio file", remedy="name one")
-    audio = row.audio and root / row.audio
+    audio = row.audio and (find_file(root, row.audio) or root / row.audio)
     if audio is None or (not has_text and not is_file(audio)):
         return no_transcript(row.place)
     if not is_file(audio):

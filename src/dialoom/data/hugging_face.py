@@ -15,6 +15,7 @@ from dialoom.data.clip import Rejection
 from dialoom.data.columns import ALIASES, Columns
 from dialoom.data.entries import Entry, file_entry, member_entry, path_name
 from dialoom.data.table_rows import CellReader, TableCell, first_line, read_batches, read_schema
+from dialoom.data.tables import list_files
 from dialoom.errors import DataError
 
 SUFFIXES = (".parquet", ".arrow")
@@ -99,8 +100,8 @@ def _find_files(path: Path) -> list[Path]:
     """Not those that `datasets` keeps of its own computations."""
     if path.is_file():
         return [path]
-    files = (file for file in path.rglob("*") if file.suffix in SUFFIXES)
-    return sorted(file for file in files if not file.name.startswith(("cache-", "tmp")))
+    files = (file for file in list_files(path) if file.suffix in SUFFIXES)
+    return [file for file in files if not file.name.startswith(("cache-", "tmp"))]
 
 
 def _open(path: Path, name: str, columns: Columns, reader: CellReader) -> _Table | Rejection:

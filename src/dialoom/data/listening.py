@@ -17,8 +17,8 @@ from dialoom.audio import AudioFileError, Segment, Waveform
 from dialoom.audio.speech import SPEECH_RATE_HZ, SpeechDetector
 from dialoom.audio.transcribe import WINDOW_S, Transcriber
 from dialoom.data.clip import Rejection, SourceClip
-from dialoom.data.cutting import PieceLimits, Span, cut, piece_id, piece_source
-from dialoom.data.entries import Entry, Untranscribed, path_name
+from dialoom.data.cutting import PieceLimits, Span, cut, piece_id, piece_source, recording_name
+from dialoom.data.entries import Entry, Untranscribed
 from dialoom.data.journal import Journal, Record
 from dialoom.text import prepare_text
 
@@ -200,10 +200,10 @@ class _Work:
 
 
 def _state(clip: SourceClip) -> list[object]:
-    """Equal while the recording is the same."""
+    """Equal while the recording is the same; equal names in two directories are two recordings."""
     status, member = clip.audio.path.stat(), clip.audio.member
     identity = member.identity if member else ()
-    return [path_name(Path(clip.audio.path.name)), status.st_size, status.st_mtime_ns, *identity]
+    return [recording_name(clip), status.st_size, status.st_mtime_ns, *identity]
 
 
 def _key(*parts: object) -> str:

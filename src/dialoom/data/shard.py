@@ -9,7 +9,8 @@ kind of file, with what became of the first entries of its part. Readers of Parq
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -126,9 +127,16 @@ def read_shard_metadata(path: Path) -> pq.FileMetaData:
     Raises:
         DataError: the file is damaged.
     """
-    try:
+    with damage_told(path):
         return pq.read_metadata(path)
-    except (OSError, pa.ArrowInvalid) as error:
+
+
+@contextmanager
+def damage_told(path: Path) -> Iterator[None]:
+    """Raises DataError where a shard that is read within turns out to be damaged."""
+    try:
+        yield
+    except (OSError, pa.ArrowException) as error:
         raise _damaged(path, error) from error
 
 
@@ -170,7 +178,8 @@ def _damaged(path: Path, error: Exception) -> DataError:
 def read_clips(path: Path) -> list[Clip]:
     """All clips of a shard, with their codes."""
     num_codebooks = read_shard_info(path).codec.num_codebooks
-    table = pq.read_table(path)
+    with damage_told(path):
+        table = pq.read_table(path)
     texts = ["id", "text", "language", "speaker", "source", "confidence"]
     return [
         Clip(**row, codes=_codes(flat, num_codebooks))

@@ -30,7 +30,7 @@ from dialoom.data.entries import (
 )
 from dialoom.data.hugging_face import HUB_ID, download, read_hugging_face
 from dialoom.data.records import parse_sidecar, read_records
-from dialoom.data.tables import is_file, read_table, read_text
+from dialoom.data.tables import find_file, list_files, read_table, read_text
 from dialoom.data.webdataset import read_webdataset
 from dialoom.errors import DataError
 
@@ -170,10 +170,13 @@ def _read_folder(path: Path, columns: Columns) -> Iterator[Entry]:
     if not path.is_dir():
         raise DataError(f"source {path}: format 'folder' needs a directory, this is a file")
     row: Row | Rejection
-    for audio in sorted(p for p in path.rglob("*") if p.suffix.lower() in AUDIO_SUFFIXES):
+    for audio in list_files(path):
+        if audio.suffix.lower() not in AUDIO_SUFFIXES:
+            continue
         name = path_name(audio.relative_to(path))
-        candidates = (audio.with_suffix(suffix) for suffix in TRANSCRIPT_SUFFIXES)
-        transcript = next((p for p in candidates if is_file(p)), None)
+        candidates = (Path(audio.with_suffix(suffix).name) for suffix in TRANSCRIPT_SUFFIXES)
+        found = (find_file(audio.parent, candidate) for candidate in candidates)
+        transcript = next(filter(None, found), None)
         if transcript is None:
             row = Row(place=name, id="", text="", audio=audio.relative_to(path))
             stem = audio.stem
@@ -207,5 +210,6 @@ READERS: dict[str, Callable[[Path, Columns], Iterator[Entry]]] = {
 
 def _find_audio(folder: Path, name: str) -> Path:
     """The file of this name with any audio ending; the first ending if there is none."""
-    candidates = [folder / f"{name}{suffix}" for suffix in AUDIO_SUFFIXES]
-    return next((path for path in candidates if is_file(path)), candidates[0])
+    candidates = [Path(f"{name}{suffix}") for suffix in AUDIO_SUFFIXES]
+    found = (find_file(folder, candidate) for candidate in candidates)
+    return next(filter(None, found), folder / candidates[0])

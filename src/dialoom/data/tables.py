@@ -2,6 +2,8 @@
 
 import csv
 import io
+import os
+import unicodedata
 from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import zip_longest
@@ -52,6 +54,37 @@ def is_file(path: Path) -> bool:
         return path.is_file()
     except (OSError, ValueError):
         return False
+
+
+def find_file(folder: Path, name: Path) -> Path | None:
+    """The file of this name in the folder, however its accents are written; None if there is none.
+
+    macOS writes "ü" in file names as "u" and two dots (Unicode NFD), tables as one letter (NFC).
+    """
+    forms = [name, *(Path(unicodedata.normalize(form, str(name))) for form in ("NFC", "NFD"))]
+    return next((folder / form for form in forms if is_file(folder / form)), None)
+
+
+def list_files(root: Path) -> list[Path]:
+    """All files at any depth, sorted; also those in directories that a link leads to.
+
+    `Path.rglob` passes such links over: a speaker whose recordings lie on another disk. Links back
+    into the root are not followed, and no directory is listed twice.
+    """
+    home, found, listed = os.path.realpath(root), [], set()
+    for folder, names, files in os.walk(root, followlinks=True):
+        place = os.path.realpath(folder)
+        if place in listed:
+            names.clear()
+            continue
+        listed.add(place)
+        found += [Path(folder, name) for name in files]
+        names[:] = [name for name in sorted(names) if not _leads_into(home, Path(folder, name))]
+    return sorted(found)
+
+
+def _leads_into(home: str, directory: Path) -> bool:
+    return directory.is_symlink() and Path(os.path.realpath(directory)).is_relative_to(home)
 
 
 def read_table(path: Path, columns: Columns) -> Iterator[Row | Rejection]:

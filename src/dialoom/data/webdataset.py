@@ -14,6 +14,7 @@ from dialoom.data.clip import Rejection
 from dialoom.data.columns import Columns, Row
 from dialoom.data.entries import OR_TRANSCRIBE, Entry, member_entry, path_name, remedied
 from dialoom.data.records import parse_sidecar
+from dialoom.data.tables import list_files
 from dialoom.errors import DataError
 
 TEXT_SUFFIXES = (".json", ".txt")
@@ -76,7 +77,9 @@ def read_webdataset(path: Path, columns: Columns) -> Iterator[Entry]:
     Raises:
         DataError: the path is neither, or the only tar is compressed or damaged.
     """
-    root, tars = (path, sorted(path.rglob("*.tar"))) if path.is_dir() else (path.parent, [path])
+    root, tars = path.parent, [path]
+    if path.is_dir():
+        root, tars = path, [file for file in list_files(path) if file.suffix == ".tar"]
     for tar in tars:
         name = path_name(tar.relative_to(root))
         try:
