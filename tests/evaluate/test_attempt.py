@@ -149,6 +149,23 @@ def test_both_conventions_of_error_rates_are_jiwers(found: Evaluation) -> None:
     assert figures["wer"][0].low < figures["wer"][0].value < figures["wer"][0].high
 
 
+@pytest.mark.parametrize(("num_with_value", "is_certain"), [(1, False), (5, False), (6, True)])
+def test_clips_without_a_value_make_nothing_certain(
+    found: Evaluation, num_with_value: int, is_certain: bool
+) -> None:
+    """A model that is silent but once is not for certain nearer to the recordings."""
+    plain_ones = [attempt for attempt in found.attempts if attempt.prompt_id is None]
+    rows = []
+    for opinion, count in ((3.0, NUM_CLIPS), (4.0, num_with_value)):
+        given = [opinion] * count + [math.nan] * (len(plain_ones) - count)
+        rows.append([replace(a, opinion=value) for a, value in zip(plain_ones, given, strict=True)])
+    assert NUM_CLIPS >= 6
+    figures = count_up(rows, num_compared=2, ceiling=rows[0])
+    (difference,) = [found for found in figures.differences if found.figure == "opinion"]
+    assert difference.estimate.value == 1.0
+    assert difference.is_certain == is_certain
+
+
 def test_the_reference_is_heard_too(found: Evaluation) -> None:
     assert all(attempt.words is not None and attempt.words.heard for attempt in found.ceiling)
 

@@ -1,11 +1,13 @@
 """The doctor finds every planted fault in the clip that has it, and nothing bad in clean clips."""
 
+import io
 import json
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+import soundfile
 import typer
 from planted_faults import (
     RATE_HZ,
@@ -129,6 +131,30 @@ def test_files_that_are_missing_or_no_audio(tmp_path):
     symptoms = found(diagnose(open_subject(source)))
     assert symptoms["missing-audio"] == {"metadata.csv:2"}
     assert symptoms["unreadable-audio"] == {"clean-02", "clean-03"}
+
+
+def test_an_mp3_that_does_not_say_its_length_is_as_long_as_prepare_finds_it(tmp_path):
+    """Of varying bit rate, loud at first: libsndfile guesses from the first frame."""
+    samples = np.random.default_rng(0).normal(0, 0.1, 44_100).astype(np.float32)
+    samples[5_000:] *= 1e-3
+    kind = {"format": "MP3", "bitrate_mode": "VARIABLE", "compression_level": 0.4}
+    buffer = io.BytesIO()
+    soundfile.write(buffer, samples, 22_050, **kind)
+    whole = buffer.getvalue()
+    second_frame = whole.index(whole[:2], whole.index(b"LAME"))
+    (tmp_path / "a.mp3").write_bytes(whole[second_frame:])
+    (tmp_path / "a.txt").write_text("some text")
+    subject = open_subject(tmp_path)
+    assert subject.utterances[0].duration_s == pytest.approx(2.0, abs=0.3)
+    assert subject.utterances[0].duration_s == subject.sound(0).duration_s
+
+
+def test_separators_of_lines_within_a_refusal_lose_no_other(tmp_path):
+    corpus = write_corpus(tmp_path / "corpus", clean_clips(2))
+    refusals = [{"source": f"{i}.wav", "reason": "a\u2028b", "remedy": "mend"} for i in range(3)]
+    lines = [json.dumps(refusal, ensure_ascii=False) + "\n" for refusal in refusals]
+    (corpus / "rejected.jsonl").write_text("".join(lines), encoding="utf-8")
+    assert len(open_subject(corpus).refused) == 3
 
 
 def test_a_corpus_tells_what_prepare_left_out_and_which_split_is_empty(tmp_path):

@@ -173,6 +173,10 @@ def test_a_real_model_speaks_a_text_that_it_could_not_read_at_once() -> None:
 def test_what_cannot_be_narrated_is_refused() -> None:
     with pytest.raises(TextError, match="the text is empty"):
         Narration(Recorded([]), " [S1] ")
+    before = Recorded([])
+    with pytest.raises(TextError, match="control byte 2"):
+        Narration(before, f"{SCRIPT} [S2] A page\x02break.", options=NarrationOptions(LIMITS))
+    assert not before.asked, "not after hours of speech"
     nothing = [Codes(np.zeros((0, 9), np.uint16))] * 3
     with pytest.raises(GenerationError, match="before it said anything"):
         narrate(nothing)

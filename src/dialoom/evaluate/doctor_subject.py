@@ -10,6 +10,7 @@ from typing import Literal, Protocol, runtime_checkable
 import soundfile
 
 from dialoom.audio import AudioFileError, Waveform
+from dialoom.audio.read import open_sound
 from dialoom.codec import Codec, CodecSpec, load_codec
 from dialoom.data import Clip, Columns, Corpus, Rejection, SourceClip, open_source
 from dialoom.data.audio_ref import AudioRef
@@ -259,7 +260,7 @@ class SourceSubject:
 
 
 def _utterance(clip: SourceClip) -> Utterance:
-    """Lengths come from the files' headers: no samples are read."""
+    """From the file's header, of an MP3 without from its frames: nothing is decoded."""
     length_s: float | None = None
     problem = ""
     try:
@@ -276,7 +277,7 @@ def _header_length_s(audio: AudioRef) -> float:
     if segment is not None and segment.end_s is not None:
         return segment.end_s - segment.start_s
     file = audio.path if audio.member is None else io.BytesIO(audio.member.read(audio.path))
-    with soundfile.SoundFile(file) as opened:
+    with open_sound(file) as opened:
         length_s = opened.frames / opened.samplerate
     return float(length_s - (segment.start_s if segment else 0.0))
 
@@ -284,7 +285,7 @@ def _header_length_s(audio: AudioRef) -> float:
 def _read_rejected(path: Path) -> list[Rejection]:
     """What `prepare` left out; none where the list is not there or not readable."""
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = path.read_text(encoding="utf-8").split("\n")
         records = [json.loads(line) for line in lines if line.strip()]
         return [Rejection(str(r["source"]), str(r["reason"]), str(r["remedy"])) for r in records]
     except (OSError, ValueError, KeyError, TypeError):

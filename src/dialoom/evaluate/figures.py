@@ -157,7 +157,7 @@ class Difference:
         row: whose figure.
         other: whose figure is taken off.
         estimate: the difference.
-        is_certain: the interval leaves out 0, and there are clips enough.
+        is_certain: the interval leaves out 0, and both have such a figure of clips enough.
     """
 
     figure: str
@@ -210,6 +210,7 @@ def count_up(
     estimates: dict[str, list[Estimate]] = {}
     differences = []
     for figure in FIGURES:
+        sizes = [_num_clips(figure, row) for row in rows]
         drawn = [_draw(figure, row, places, draws) for row in rows]
         if figure.to_ceiling:
             best = _draw(figure, ceiling, places, draws)
@@ -218,7 +219,7 @@ def count_up(
         estimates[figure.key] = [estimate(row) for row in drawn]
         for other, row in combinations(range(num_compared), 2):
             found = estimate(drawn[row] - drawn[other])
-            certain = is_certain(found, len(ids))
+            certain = is_certain(found, min(sizes[row], sizes[other]))
             differences.append(Difference(figure.key, row, other, found, certain))
     return Figures(estimates, differences, len(ids))
 
@@ -236,6 +237,12 @@ def _draw(
         return medians(values, clips, draws)
     weights = np.array([figure.weight(attempt) for attempt in attempts], np.float64)
     return weighted_means(values, weights, clips, draws)
+
+
+def _num_clips(figure: Figure, attempts: Sequence[Attempt]) -> int:
+    """Clips that the figure is of; those without a value say nothing of it."""
+    counted = (a for a in attempts if figure.weight(a) > 0 and not math.isnan(_value(figure, a)))
+    return len({attempt.clip_id for attempt in counted})
 
 
 def _value(figure: Figure, attempt: Attempt) -> float:

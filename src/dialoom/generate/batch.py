@@ -104,13 +104,13 @@ def read_lines(path: Path) -> NumberedLines:
         GenerationError: there is no such file, it is no text, or nothing is in it.
     """
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = path.read_text(encoding="utf-8-sig").split("\n")
     except (OSError, UnicodeDecodeError) as error:
         raise GenerationError(f"--batch {path}: cannot be read ({error})") from None
     numbered = [(number, _parse(line)) for number, line in enumerate(lines, 1) if line.strip()]
     if not numbered:
         raise GenerationError(f"--batch {path}: is empty; give a JSON object a line")
-    return numbered
+    return list(_each_file_once(numbered))
 
 
 def script_of(
@@ -223,6 +223,20 @@ def _one_line(error: Exception) -> str:
     return " ".join(str(error).split())
 
 
+def _each_file_once(lines: NumberedLines) -> Iterator[tuple[int, BatchLine | str]]:
+    """A line that would write over what another one has written is a bad one."""
+    writer_of: dict[Path, int] = {}
+    for number, line in lines:
+        names = () if isinstance(line, str) else (line.out, line.save_codes)
+        files = [Path(name) for name in names if name is not None]
+        other = next((writer_of[file] for file in files if file in writer_of), None)
+        if other is None:
+            writer_of |= dict.fromkeys(files, number)
+            yield number, line
+        else:
+            yield number, f"writes a file that line {other} writes: name another"
+
+
 def _parse(line: str) -> BatchLine | str:
     try:
         return BatchLine.model_validate(json.loads(line))
@@ -234,3 +248,5 @@ def _parse(line: str) -> BatchLine | str:
         if first["type"] == "extra_forbidden":
             return f"{where} is unknown: take {', '.join(BatchLine.model_fields)}"
         return f"{where}: {first['msg']}"
+    except (ValueError, RecursionError) as error:
+        return f"no valid JSON ({_one_line(error)})"

@@ -126,7 +126,7 @@ class Narration:
             language: puts the language's tag in front of each part; None for the voice's.
 
         Raises:
-            TextError: the text says nothing.
+            TextError: the text says nothing or holds control bytes.
             GenerationError, CodecError: the voice cannot be used.
         """
         self._synthesizer = synthesizer
@@ -138,6 +138,8 @@ class Narration:
         self._texts = split_script(script, self._options.limits)
         if not self._texts:
             raise TextError("the text is empty: give at least one word")
+        for part in self._texts:  # what the last cannot be read for is told before the first
+            synthesizer.tags.encode(part, language=self._language)
         self._history = [] if voice is None else [_Heard(voice.text, voice.codes)]
         spec = synthesizer.codec_spec
         most = max(2, round(self._options.max_pause_s * spec.frames_per_second))
