@@ -157,6 +157,26 @@ def test_can_be_pickled_after_use(tmp_path: Path) -> None:
     np.testing.assert_array_equal(copy[0].codes.frames, first.codes.frames)
 
 
+def test_threads_get_the_clips_that_they_ask_for(tmp_path: Path) -> None:
+    """One looks at the group that is kept; before it takes its clip, another has read on."""
+    corpus = _write(tmp_path, shards=[_clips(40)])
+    assert corpus[39].id == "clip-39"
+    of_another = corpus._cached
+
+    class Looked(tuple[object, ...]):
+        """Kept until it is looked at."""
+
+        def __getitem__(self, place: object) -> object:
+            if isinstance(place, slice):
+                corpus._cached = of_another
+            return tuple.__getitem__(self, place)  # type: ignore[index]
+
+    assert corpus[0].id == "clip-0"
+    assert corpus._cached is not None
+    corpus._cached = Looked(corpus._cached)  # type: ignore[assignment]
+    assert corpus[1].id == "clip-1"
+
+
 def test_reads_only_the_codes_it_needs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     corpus = _write(tmp_path, shards=[_clips(40)])
     read: list[int] = []

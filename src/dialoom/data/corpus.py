@@ -227,10 +227,11 @@ class Corpus:
             if row < num_rows:
                 break
             row -= num_rows
-        if self._cached is None or self._cached[:2] != (shard, number):
+        cached = self._cached  # read once: another thread may put another group there
+        if cached is None or cached[:2] != (shard, number):
             with damage_told(self._shards[shard]):
-                self._cached = (shard, number, file.read_row_group(number))
-        return self._cached[2], row
+                cached = self._cached = (shard, number, file.read_row_group(number))
+        return cached[2], row
 
     def _open_shard(self, shard: int) -> pq.ParquetFile:
         """Raises DataError where the shard is not what corpus.json says, when it is first read."""
