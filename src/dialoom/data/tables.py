@@ -71,7 +71,9 @@ def list_files(root: Path) -> list[Path]:
     `Path.rglob` passes such links over: a speaker whose recordings lie on another disk. Links back
     into the root are not followed, and no directory is listed twice.
     """
-    home, found, listed = os.path.realpath(root), [], set()
+    home = os.path.realpath(root)
+    found: list[Path] = []
+    listed: set[str] = set()
     for folder, names, files in os.walk(root, followlinks=True):
         place = os.path.realpath(folder)
         if place in listed:
