@@ -57,7 +57,7 @@ _KERNEL = _find_kernel()
 _KERNEL_SHARES_KEYS = _KERNEL is not None and "enable_gqa" in inspect.signature(_KERNEL).parameters
 
 
-@torch.compiler.assume_constant_result
+@torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
 def has_kernel(device: torch.device) -> bool:
     """Whether a variable-length kernel that can be told a scale computes there.
 
