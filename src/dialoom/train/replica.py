@@ -154,10 +154,11 @@ class DdpReplica(Replica):
     def __init__(self, model: DiaModel, objective: Objective, ranks: Ranks) -> None:
         super().__init__(model, objective, ranks)
         self._parallel = DistributedDataParallel(
-            sync_batch_norms(self.loss),
-            gradient_as_bucket_view=True,
-            broadcast_buffers=False,  # constants; a forward pass that is done again must send none
+            sync_batch_norms(self.loss), gradient_as_bucket_view=True
         )
+        # they are constants, and a forward pass that is done again must send nothing; as an
+        # attribute, because the argument of that name is deprecated since PyTorch 2.13
+        self._parallel.broadcast_buffers = False
 
     def _module(self) -> nn.Module:
         return self._parallel
