@@ -30,6 +30,7 @@ from dialoom.sequence import Spans, TokenLayout
 from dialoom.text import TagTable
 from dialoom.train import TrainSettings
 from dialoom.train.compilation import compile_blocks, compiled_head_loss
+from dialoom.train.oom import free_memory
 from dialoom.train.optimizer import build_optimizer
 from dialoom.train.recomputation import recompute_layers
 from dialoom.train.step import Objective, train_step
@@ -278,7 +279,7 @@ def measure(machine: Machine, row: Row) -> str:
             return f"| {row.name} | this GPU is smaller | | | | |"
         share = 1.0 if row.limit_gib is None else row.limit_gib * GIB / total
         torch.cuda.set_per_process_memory_fraction(share)
-        torch.cuda.empty_cache()
+        free_memory()  # models whose layers compute again or are compiled lie in cycles
         torch.cuda.reset_peak_memory_stats()
     model, optimizer, objective = ready(machine, row)
     found = batches(machine, row)
@@ -357,7 +358,8 @@ def main() -> int:
         machine = Machine(device, small_config(), num_clips=5, max_seconds=2.1, repeats=1)
         rows = [replace(row, frames=200, compiled=False) for row in ROWS]
     name = torch.cuda.get_device_name() if machine.is_gpu else "CPU"
-    print(f"{datetime.date.today()}, {name}, PyTorch {torch.__version__}, kernel: {has_kernel()}\n")
+    kernel = has_kernel(device)
+    print(f"{datetime.date.today()}, {name}, PyTorch {torch.__version__}, kernel: {kernel}\n")
     for function in CHECKS:
         function(machine)
     table(machine, rows, deadline)

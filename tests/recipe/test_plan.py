@@ -15,6 +15,7 @@ from dialoom.recipe.plan import Extent, activation_bytes, flops, memory_by_part,
 from dialoom.train import TrainSettings
 
 BATCH, TEXT, STEPS = 2, 40, 200
+EXTENT = Extent(BATCH * TEXT, BATCH * STEPS)
 
 
 def _inputs() -> tuple[torch.Tensor, torch.Tensor]:
@@ -39,6 +40,27 @@ def test_activations_are_about_what_autograd_keeps() -> None:
     extent = Extent(BATCH * TEXT, BATCH * STEPS)
     settings = TrainSettings(steps=1, precision="fp32")
     assert activation_bytes(model.config, settings, extent) == pytest.approx(found, rel=0.25)
+
+
+def test_copies_in_16_bits_are_those_that_autograd_keeps() -> None:
+    """Of few places, so that nothing else of two axes is as large."""
+    model = small_model().train()
+    copies: dict[int, int] = {}
+
+    def pack(tensor: torch.Tensor) -> torch.Tensor:
+        if tensor.dtype is torch.bfloat16 and tensor.ndim == 2 and min(tensor.shape) > 4:
+            copies[tensor.untyped_storage().data_ptr()] = tensor.untyped_storage().nbytes()
+        return tensor
+
+    keeps = torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor)
+    with keeps, torch.autocast("cpu", torch.bfloat16):
+        text, audio = torch.ones(1, 2, dtype=torch.long), torch.ones(1, 3, 9, dtype=torch.long)
+        hidden = model.decoder(audio, model.encoder(text))
+    assert hidden.requires_grad
+    parts = memory_by_part(model, TrainSettings(steps=1, precision="bf16"), EXTENT)
+    head = 2 * model.logits_dense.weight.numel()  # copied for a moment only
+    assert parts["copies"] - head == pytest.approx(sum(copies.values()), rel=0.02)
+    assert "copies" not in memory_by_part(model, TrainSettings(steps=1, precision="fp32"), EXTENT)
 
 
 def test_flops_are_those_that_torch_counts() -> None:

@@ -79,6 +79,15 @@ def test_recipes_are_shipped() -> None:
         ("data: {corpus: c}\ntrain: {}", "train is {}: say either `steps` or `epochs`"),
         ("train: {steps: 5}", "data is missing"),
         (
+            "data: {corpus: c}\ntrain: {epochs: .inf}",
+            "train.epochs is inf: input should be a finite",
+        ),
+        (
+            "data: {corpus: c}\ntrain: {steps: 1, channel_weights: [1, -1]}",
+            "train.channel_weights.1 is -1: input should be greater than or equal to 0",
+        ),
+        ("data: {corpus: c, max_seconds: .inf}\ntrain: {steps: 1}", "data.max_seconds is inf"),
+        (
             RECIPE + "model: {preset: huge}",
             "model.preset is 'huge': there is dia-1.6b, small",
         ),

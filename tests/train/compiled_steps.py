@@ -1,16 +1,19 @@
-"""Loss and gradient norm with and without torch.compile, as JSON; for test_compilation.py."""
+"""For test_compilation.py, as JSON: loss and gradient norm without and with torch.compile, and how
+often packed attention is compiled for batches of two, three and five clips."""
 
 import json
 import sys
 from contextlib import nullcontext
+from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 import torch
 from helpers import small_model
 from tiny_run import SPEC, write_corpus
 
 from dialoom.data import Corpus, collate
-from dialoom.sequence import TokenLayout
+from dialoom.sequence import Spans, TokenLayout
 from dialoom.text import TagTable
 from dialoom.train import TrainSettings
 from dialoom.train.objective import build_objective
@@ -33,7 +36,26 @@ def main() -> None:
         optimizer = torch.optim.SGD(model.parameters(), lr=0.0)
         result = train_step(model, [batch], optimizer, objective)
         results.append([float(result.sums.weighted), result.grad_norm])
-    sys.stdout.write(json.dumps(results))
+    sys.stdout.write(json.dumps({"steps": results, "num_graphs": count_graphs()}))
+
+
+def count_graphs() -> int:
+    """By a kernel that is none, on whose graphs alone it depends."""
+    module: Any = import_module("dialoom.model.packed_attention")
+    module.has_kernel = lambda device: True
+    module._KERNEL = lambda q, keys, values, from_q, from_k, max_q, max_k, **_: q * max_q
+    graphs: list[torch.fx.GraphModule] = []
+
+    def compile_nothing(graph: torch.fx.GraphModule, _: list[torch.Tensor]) -> torch.fx.GraphModule:
+        graphs.append(graph)
+        return graph
+
+    attend = torch.compile(module.packed_attention, backend=compile_nothing, dynamic=True)
+    for lengths in ([7, 3], [4, 9, 2], [5, 5, 6, 8, 4]):
+        spans = Spans.of(lengths)
+        x_THE = torch.ones(sum(lengths), 2, 8, dtype=torch.bfloat16)
+        attend(x_THE, x_THE, x_THE, (spans, spans), is_causal=True, scale=1.0)
+    return len(graphs)
 
 
 if __name__ == "__main__":

@@ -110,3 +110,12 @@ def test_largest_batch_is_found(dataset: DiaDataset) -> None:
     feed = _feed(dataset)
     cells = [batch.audio_mask_BT.numel() for batch in islice(iter(feed), feed.batches_per_epoch)]
     assert _feed(dataset).largest().audio_mask_BT.numel() == max(cells)
+
+
+def test_largest_packed_batch_has_the_most_frames_and_no_padding() -> None:
+    """Beside one long clip short ones cost little, where nothing is padded."""
+    lengths = [100, 5, 60, 60]
+    packed = LengthBucketSampler(lengths, batch_size=2, seed=0, packed=True)
+    padded = LengthBucketSampler(lengths, batch_size=2, seed=0)
+    assert (packed.cost([0, 1]), packed.cost([2, 3])) == (105, 120)
+    assert (padded.cost([0, 1]), padded.cost([2, 3])) == (200, 120)

@@ -1,48 +1,23 @@
 """Out of memory, injected: smaller micro-batches, and the run ends in the same place."""
 
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
+from helpers import small_model
+from little_memory import memory_for
 from tiny_run import tiny_recipe, weights
 
 from dialoom.data import Batch
+from dialoom.errors import TrainingError
 from dialoom.loss import LossSums
 from dialoom.observe import read_metrics
 from dialoom.recipe import run_recipe
 from dialoom.train.memory_probe import shortage
 from dialoom.train.oom import is_out_of_memory
+from dialoom.train.optimizer import moment_bytes
+from dialoom.train.settings import TrainSettings
 from dialoom.train.step import StepLoss
-
-Forward = Callable[[StepLoss, Batch], tuple[torch.Tensor, LossSums]]
-
-
-class _FailingBackward(torch.autograd.Function):
-    @staticmethod
-    def forward(context: object, x: torch.Tensor) -> torch.Tensor:
-        return x.clone()
-
-    @staticmethod
-    def backward(context: object, gradient: torch.Tensor) -> torch.Tensor:
-        raise RuntimeError("DefaultCPUAllocator: not enough memory: you tried to allocate")
-
-
-def _memory_for(num_cells: int, *, during: str = "forward") -> Forward:
-    """A machine that holds so many decoder steps at once."""
-    original = StepLoss.forward
-
-    def forward(self: StepLoss, batch: Batch) -> tuple[torch.Tensor, LossSums]:
-        too_large = batch.audio_BTC.shape[0] * batch.audio_BTC.shape[1] > num_cells
-        if too_large and during == "forward":
-            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
-        loss, sums = original(self, batch)
-        if too_large:
-            # some gradients are there already when the backward pass fails
-            loss = _FailingBackward.apply(loss) + 0 * self.model.logits_dense.weight.sum()
-        return loss, sums
-
-    return forward
 
 
 def _run(directory: Path, name: str, **train: object) -> tuple[dict[str, torch.Tensor], list[str]]:
@@ -58,7 +33,7 @@ def test_step_is_done_again_in_halves(
 ) -> None:
     expected, none = _run(tmp_path, "plenty", accumulate=2)
     assert none == []
-    monkeypatch.setattr(StepLoss, "forward", _memory_for(70, during=during))
+    monkeypatch.setattr(StepLoss, "forward", memory_for(70, during=during))
     found, messages = _run(tmp_path, "little", accumulate=2)
     assert messages
     assert "with the same gradient; train.memory_steps=" in messages[0]
@@ -70,7 +45,7 @@ def test_step_is_done_again_in_halves(
 def test_clip_that_does_not_fit_alone_is_left_out(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(StepLoss, "forward", _memory_for(45))
+    monkeypatch.setattr(StepLoss, "forward", memory_for(45))
     _, messages = _run(tmp_path, "run", batch_size=1, steps=6)
     alone = [message for message in messages if "does not fit even alone" in message]
     assert alone
@@ -103,7 +78,7 @@ def test_forms_of_out_of_memory(error: Exception, expected: bool) -> None:
 
 def test_budget_is_kept_over_a_resumption(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(StepLoss, "forward", _memory_for(70))
+        patch.setattr(StepLoss, "forward", memory_for(70))
         _run(tmp_path, "run", schedule="constant")
     sizes: list[int] = []
     original = StepLoss.forward
@@ -126,7 +101,7 @@ def test_probe_finds_the_budget_and_changes_nothing(
     found, none = _run(tmp_path, "with", probe_passes=3)
     assert none == []
     assert all(torch.equal(found[name], expected[name]) for name in expected)
-    monkeypatch.setattr(StepLoss, "forward", _memory_for(100))
+    monkeypatch.setattr(StepLoss, "forward", memory_for(100))
     _run(tmp_path, "little", probe_passes=1, steps=1)
     events = read_metrics(tmp_path / "little" / "metrics.jsonl").events
     assert [event.step for event in events if "out of memory" in event.message] == [0]
@@ -137,3 +112,35 @@ def test_warning_says_what_is_missing() -> None:
     warning = shortage(30_000_000_000, 24_000_000_000)
     assert warning is not None
     assert "need 30.0 GB of the GPU's 24.0 GB: lower train.memory_steps" in warning
+
+
+def test_probe_expects_the_moments_that_are_to_come(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected: list[int] = []
+
+    def probe(replica: object, batch: object, passes: int, *, moments_to_come: int) -> None:
+        expected.append(moments_to_come)
+
+    monkeypatch.setattr("dialoom.train.trainer.probe_memory", probe)
+    _run(tmp_path, "run", probe_passes=1, schedule="constant")
+    recipe = tiny_recipe(tmp_path, steps=4, valid_every=9, probe_passes=1, schedule="constant")
+    run_recipe(recipe, tmp_path / "run", resume=True)
+    model = small_model()
+    assert expected == [8 * model.num_parameters, 0], "a resumed run has them already"
+    in_8_bits = moment_bytes(model, TrainSettings(steps=1, optimizer="adamw8bit"))
+    assert in_8_bits == pytest.approx(2.03 * model.num_parameters, rel=0.01)
+
+
+@pytest.mark.parametrize("where", ["step.update_if_finite", "replica.evaluate_loss"])
+def test_memory_that_ends_elsewhere_is_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: str
+) -> None:
+    def fail(*arguments: object) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
+
+    monkeypatch.setattr(f"dialoom.train.{where}", fail)
+    with pytest.raises(TrainingError, match="out of memory outside of the micro-batches"):
+        _run(tmp_path, "run", steps=1)
+    events = read_metrics(tmp_path / "run" / "metrics.jsonl").events
+    assert "out of memory outside of the micro-batches" in events[-1].message

@@ -78,6 +78,10 @@ def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ("ddp", False, {**by_ddp, "steps": STEPS}),
         ("fsdp", False, {**by_fsdp, "steps": STEPS - 1}),
         ("alone-fsdp", True, {**by_fsdp, "steps": STEPS}),
+        # rank 1 begins anew where rank 0 does not, in passes that send gradients and others
+        ("ddp-little", False, {**by_ddp, "steps": STEPS, "rank_1_holds": 60}),
+        # no clip of rank 1 fits
+        ("ddp-none", False, {**by_ddp, "steps": 2, "probe_passes": 0, "rank_1_holds": 18}),
     ]
     run_two_ranks(path, runs)
     shutil.copytree(path / "fsdp", path / "fsdp-alone", symlinks=True)
@@ -106,7 +110,7 @@ def test_two_ranks_have_the_curve_of_one(directory: Path, run: str) -> None:
             )
 
 
-@pytest.mark.parametrize("run", ["ddp", "alone-fsdp", "fsdp-alone"])
+@pytest.mark.parametrize("run", ["ddp", "ddp-little", "alone-fsdp", "fsdp-alone"])
 def test_two_ranks_end_with_the_weights_of_one(directory: Path, run: str) -> None:
     expected = weights(_last(directory / "alone"))
     found = weights(_last(directory / run))
@@ -114,6 +118,12 @@ def test_two_ranks_end_with_the_weights_of_one(directory: Path, run: str) -> Non
     for name, tensor in found.items():
         # far below the rate, 1e-3: no gradient differs by more than rounding, nor by its sign
         torch.testing.assert_close(tensor, expected[name], rtol=0, atol=1e-5, msg=name)
+
+
+def test_rank_without_any_clip_that_fits_holds_nobody_up(directory: Path) -> None:
+    records = read_metrics(directory / "ddp-none" / "metrics.jsonl").train
+    assert len(records) == 2
+    assert all(record.grad_norm > 0 for record in records)
 
 
 def test_divided_moments_are_in_the_checkpoint(directory: Path) -> None:

@@ -309,3 +309,17 @@ def test_samples_are_written_and_in_the_report(tmp_path: Path) -> None:
     assert (tmp_path / "run" / metrics.samples[1].reference_path).exists()
     assert "<audio" in (tmp_path / "run" / "report.html").read_text(encoding="utf-8")
     assert not any("failed" in event.message for event in metrics.events)
+
+
+def test_run_with_more_steps_behind_it_than_asked_for_is_refused(tmp_path: Path) -> None:
+    run_recipe(tiny_recipe(tmp_path, steps=4), tmp_path / "run")
+    with pytest.raises(RecipeError, match=r"at step 4 already, .* ask for 2 in all: ask for more"):
+        run_recipe(tiny_recipe(tmp_path, steps=2), tmp_path / "run", resume=True)
+
+
+def test_second_start_leaves_a_run_alone_that_is_writing(tmp_path: Path) -> None:
+    unfinished = tmp_path / "run" / "checkpoints" / ".step_00000002.1.tmp"
+    unfinished.mkdir(parents=True)
+    with pytest.raises(RecipeError, match="is there already"):
+        run_recipe(tiny_recipe(tmp_path), tmp_path / "run")
+    assert unfinished.is_dir()

@@ -79,6 +79,15 @@ def test_bad_steps_stop_the_run_with_a_diagnosis(
     assert (tmp_path / "run" / "checkpoints" / "step_00000002").is_dir()
 
 
+def test_bad_steps_before_any_checkpoint_stop_the_run_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(StepLoss, "forward", _bad_from(0, calls_per_step=1))
+    recipe = tiny_recipe(tmp_path, max_bad_steps=3, checkpoint_every=9, valid_every=9)
+    with pytest.raises(TrainingDiverged, match="step 3: 3 bad steps"):
+        run_recipe(recipe, tmp_path / "run")
+
+
 def test_jump_is_told_with_its_clips(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("dialoom.train.stability.WARM_UP", 3)
     original = StepLoss.forward

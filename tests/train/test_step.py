@@ -322,3 +322,14 @@ def test_wsd_stays_and_then_falls() -> None:
     assert learning_rate(90, 100, settings) == pytest.approx(settings.lr * (0.1 + 0.9 * 0.5))
     assert learning_rate(90, 200, settings) == settings.lr, "a longer run stays for longer"
     assert learning_rate(4, 100, settings) == pytest.approx(settings.lr / 2)
+
+
+def test_step_of_which_no_clip_fitted_leaves_the_scaler_usable(clips: list[Clip]) -> None:
+    model = small_model().train()
+    scaler = torch.amp.GradScaler("cpu", init_scale=2.0)
+    objective = Objective(clip_norm=1.0, scaler=scaler)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.0)
+    batch = _batch(clips)
+    for _ in range(2):
+        assert train_step(model, [batch], optimizer, objective, lambda _: no_loss(model)).norm == 0
+    assert train_step(model, [batch], optimizer, objective).grad_norm > 0

@@ -1,7 +1,8 @@
 """One of two processes that train together; the test starts both, with torchrun's environment.
 
-python two_ranks.py DIRECTORY JSON PORTS; JSON lists the runs: name, resume, settings of `train`.
-Each run meets at a port of its own, so that a rank that is ahead does not join the run before.
+python two_ranks.py DIRECTORY JSON PORTS; JSON lists the runs: name, resume, settings of `train`
+and `rank_1_holds`, the decoder steps that rank 1 has memory for. Each run meets at a port of its
+own, so that a rank that is ahead does not join the run before.
 """
 
 import faulthandler
@@ -11,9 +12,12 @@ import os
 import sys
 from pathlib import Path
 
+import pytest
+from little_memory import memory_for
 from tiny_run import tiny_recipe
 
 from dialoom.recipe import run_recipe
+from dialoom.train.step import StepLoss
 
 
 def main(
@@ -21,7 +25,11 @@ def main(
 ) -> None:
     for (name, resume, train), port in zip(runs, ports, strict=True):
         os.environ["MASTER_PORT"] = port
-        run_recipe(tiny_recipe(directory, **train), directory / name, resume=resume)
+        cells = train.pop("rank_1_holds", None)
+        with pytest.MonkeyPatch.context() as patch:
+            if isinstance(cells, int) and os.environ["RANK"] == "1":
+                patch.setattr(StepLoss, "forward", memory_for(cells))
+            run_recipe(tiny_recipe(directory, **train), directory / name, resume=resume)
         gc.collect()  # a process group of one run must not be freed in a thread of the next
 
 

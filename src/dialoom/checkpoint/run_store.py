@@ -73,15 +73,13 @@ class RunStore:
 
     def last_before(self, step: int) -> Path | None:
         """The newest checkpoint of fewer steps; None without any."""
-        steps = sorted(p for p in self.directory.iterdir() if _STEP_NAME.fullmatch(p.name))
-        earlier = [path for path in steps if int(path.name[5:]) < step]
+        earlier = [path for path in _steps(self.directory) if int(path.name[5:]) < step]
         return earlier[-1] if earlier else None
 
     def _prune(self) -> None:
-        steps = sorted(p for p in self.directory.iterdir() if _STEP_NAME.fullmatch(p.name))
         best = self.directory / "best"
         best_name = best.readlink().name if best.is_symlink() else None
-        for path in steps[: -self._keep_last]:
+        for path in _steps(self.directory)[: -self._keep_last]:
             is_milestone = self._keep_every and int(path.name[5:]) % self._keep_every == 0
             if path.name != best_name and not is_milestone:
                 remove_directory(path)
@@ -93,12 +91,20 @@ def last_checkpoint(run_dir: Path) -> Path | None:
     What a killed writer left is put in order first: between its two renames a whole checkpoint
     stands under another name. So no other process may be writing to the run.
     """
-    directory = run_dir / "checkpoints"
-    if not directory.is_dir():
-        return None
-    sweep(directory)
-    steps = sorted(path for path in directory.iterdir() if _STEP_NAME.fullmatch(path.name))
+    sweep(run_dir / "checkpoints")
+    steps = _steps(run_dir / "checkpoints")
     return steps[-1] if steps else None
+
+
+def has_checkpoint(run_dir: Path) -> bool:
+    """Whether a run could be resumed; touches nothing, so that the run may be under way."""
+    directory = run_dir / "checkpoints"
+    return bool(_steps(directory)) or any(directory.glob(".step_*.old"))
+
+
+def _steps(directory: Path) -> list[Path]:
+    """Whole checkpoints in the order of their steps; none where there is no such directory."""
+    return sorted(path for path in directory.glob("step_*") if _STEP_NAME.fullmatch(path.name))
 
 
 def load_training_state(checkpoint: Path) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from torch import Tensor
 from dialoom.data.clip import Clip
 from dialoom.data.script import text_ids
 from dialoom.errors import DataError, TextError
-from dialoom.sequence import IGNORE_INDEX, Packing, Spans, TokenLayout, delay_codes
+from dialoom.sequence import IGNORE_INDEX, Packing, Spans, TokenLayout, delay_codes, move
 from dialoom.text import PAD_BYTE, TagTable
 
 MISHEARD_RATIO = 0.7
@@ -86,22 +86,15 @@ class Batch:
         rows = self.target_rows  # counted here, because counting on a GPU would wait for it
         moved = replace(
             self,
-            text_BS=_move(self.text_BS, device),
-            text_mask_BS=_move(self.text_mask_BS, device),
-            audio_BTC=_move(self.audio_BTC, device),
-            targets_BTC=_move(self.targets_BTC, device),
-            audio_mask_BT=_move(self.audio_mask_BT, device),
+            text_BS=move(self.text_BS, device),
+            text_mask_BS=move(self.text_mask_BS, device),
+            audio_BTC=move(self.audio_BTC, device),
+            targets_BTC=move(self.targets_BTC, device),
+            audio_mask_BT=move(self.audio_mask_BT, device),
             packing=None if self.packing is None else self.packing.to(device),
         )
-        vars(moved)["target_rows"] = None if rows is None else _move(rows, device)
+        vars(moved)["target_rows"] = None if rows is None else move(rows, device)
         return moved
-
-
-def _move(tensor: Tensor, device: torch.device | str) -> Tensor:
-    """Without waiting: to a GPU that needs pages which the system cannot swap."""
-    if torch.device(device).type == "cuda" and not tensor.is_cuda:
-        tensor = tensor.pin_memory()
-    return tensor.to(device, non_blocking=True)
 
 
 def collate(

@@ -77,6 +77,13 @@ class LengthBucketSampler:
             starts += [start + place for place in self._divide(chunk)]
         return EpochBatches(order, np.array([*starts, len(order)]), rng.permutation(len(starts)))
 
+    def cost(self, clips: Sequence[int]) -> float:
+        """Frames of a batch of these clips with padding, the text's by its cost."""
+        frames, text = self._lengths[list(clips)], self._text_lengths[list(clips)]
+        if self._packed:
+            return float(frames.sum() + TEXT_COST * text.sum())
+        return float(len(clips) * (frames.max() + TEXT_COST * text.max()))
+
     def _divide(self, clips: Int32[np.ndarray, " chunk"]) -> Iterator[int]:
         """Where in a chunk each batch starts: as soon as the one before is full."""
         size, frames, text = 0, 0, 0

@@ -1,12 +1,11 @@
 """Attention within each sequence of packed rows.
 
-By PyTorch's variable-length kernel where there is one (a GPU, 16-bit numbers, a PyTorch whose
-kernel can be told Dia's scale), else sequence by sequence; both see the same places.
+By PyTorch's variable-length kernel where there is one (a GPU since Ampere, 16-bit numbers, a
+PyTorch whose kernel can be told Dia's scale), else sequence by sequence; both see the same places.
 """
 
 import inspect
 from collections.abc import Callable
-from functools import cache
 from typing import cast
 
 import torch
@@ -44,8 +43,7 @@ def packed_attention(
     return out
 
 
-@cache
-def _kernel() -> Callable[..., Tensor] | None:
+def _find_kernel() -> Callable[..., Tensor] | None:
     """`varlen_attn`, if it takes a scale: it does from PyTorch 2.11 on."""
     try:
         from torch.nn.attention.varlen import varlen_attn
@@ -55,24 +53,26 @@ def _kernel() -> Callable[..., Tensor] | None:
     return cast(Callable[..., Tensor], varlen_attn) if takes_scale else None
 
 
-def has_kernel() -> bool:
-    """Whether PyTorch brings a variable-length kernel that can be told a scale."""
-    return _kernel() is not None
+_KERNEL = _find_kernel()
+_KERNEL_SHARES_KEYS = _KERNEL is not None and "enable_gqa" in inspect.signature(_KERNEL).parameters
 
 
-@cache
-def _kernel_shares_keys() -> bool:
-    kernel = _kernel()
-    return kernel is not None and "enable_gqa" in inspect.signature(kernel).parameters
+@torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
+def has_kernel(device: torch.device) -> bool:
+    """Whether a variable-length kernel that can be told a scale computes there.
+
+    FlashAttention does on GPUs since Ampere.
+    """
+    is_gpu = _KERNEL is not None and device.type == "cuda"
+    return is_gpu and torch.cuda.get_device_capability(device) >= (8, 0)
 
 
 def _kernel_takes(q_THE: Float[Tensor, "T H E"]) -> bool:
     return (
-        q_THE.is_cuda
-        and q_THE.dtype in (torch.bfloat16, torch.float16)
+        q_THE.dtype in (torch.bfloat16, torch.float16)
         and q_THE.shape[-1] % 8 == 0
         and q_THE.shape[-1] <= MAX_KERNEL_HEAD_DIM
-        and has_kernel()
+        and has_kernel(q_THE.device)
     )
 
 
@@ -85,16 +85,16 @@ def _by_kernel(
     is_causal: bool,
     scale: float,
 ) -> Float[Tensor, "T H E"]:
-    kernel, (of_queries, of_keys) = _kernel(), spans
-    assert kernel is not None, "asked for only where there is one"
+    of_queries, of_keys = spans
+    assert _KERNEL is not None, "asked for only where there is one"
     shared: dict[str, bool] = {}
     group = q_THE.shape[1] // keys_SGE.shape[1]
-    if group > 1 and _kernel_shares_keys():
+    if group > 1 and _KERNEL_SHARES_KEYS:
         shared = {"enable_gqa": True}
     elif group > 1:
         keys_SGE = keys_SGE.repeat_interleave(group, dim=1)
         values_SGE = values_SGE.repeat_interleave(group, dim=1)
-    return kernel(
+    return _KERNEL(
         q_THE,
         keys_SGE,
         values_SGE,

@@ -4,6 +4,8 @@ Memory of a GPU that trains by a recipe, in bytes, for P parameters of which P' 
 
 - weights: 4 · P; 2 · P where they lie in bf16 and 4 for what an adapter trains
 - gradients: as many bytes as the weights that train
+- copies: where weights in fp32 are multiplied in 16 bits, 2 for each of a linear map; autograd
+  keeps them until the backward pass
 - moments: AdamW 8 · P'; in 8 bits 2 · P' and a float32 for every 256 of both, 2.03 · P'
 - average: as the weights that train
 - activations: of the largest micro-batch, see `activation_bytes`
@@ -15,12 +17,15 @@ Time is FLOPs over what the device achieves, which only a measurement knows.
 from dataclasses import dataclass
 from pathlib import Path
 
+import torch
+from torch import nn
+
 from dialoom.data import Mixture
 from dialoom.loss import ROWS_PER_CHUNK
 from dialoom.model import DiaConfig, DiaModel
 from dialoom.recipe.run import open_datasets, open_feeds, open_model
 from dialoom.recipe.settings import load_recipe
-from dialoom.train import TrainSettings, planned_steps
+from dialoom.train import TrainSettings, moment_bytes, planned_steps
 
 RESERVE_BYTES = 1_000_000_000
 """Of CUDA itself, and of what its allocator cannot give out in pieces."""
@@ -100,20 +105,27 @@ def memory_by_part(model: DiaModel, settings: TrainSettings, extent: Extent) -> 
     trained = [p for p in model.parameters() if p.requires_grad]
     weights = sum(p.numel() * p.element_size() for p in model.parameters())
     gradients = sum(p.numel() * p.element_size() for p in trained)
-    count = sum(p.numel() for p in trained)
-    moments = 8 * count if settings.optimizer == "adamw" else int(2.03 * count)
     layout = model.config.layout
     rows = min(extent.num_steps, ROWS_PER_CHUNK["cuda"])
     parts = {
         "weights": weights,
         "gradients": gradients,
-        "moments": moments,
+        "copies": _copy_bytes(model, settings),
+        "moments": moment_bytes(model, settings),
         "average": gradients if settings.ema_decay is not None else 0,
         "activations": activation_bytes(model.config, settings, extent),
         "head": 8 * rows * layout.num_channels * layout.vocab_size,
         "reserve": RESERVE_BYTES,
     }
     return {name: size for name, size in parts.items() if size}
+
+
+def _copy_bytes(model: DiaModel, settings: TrainSettings) -> int:
+    """What autocast makes of the matrices that it multiplies by."""
+    if settings.precision == "fp32":
+        return 0
+    matrices = [m.weight for m in model.modules() if isinstance(m, nn.Linear)]
+    return sum(2 * w.numel() for w in matrices if w.dtype is torch.float32)
 
 
 def activation_bytes(config: DiaConfig, settings: TrainSettings, extent: Extent) -> int:

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from dialoom.checkpoint import last_checkpoint
+from dialoom.checkpoint import has_checkpoint, last_checkpoint
 from dialoom.errors import CheckpointError, RecipeError
 from dialoom.recipe.settings import Recipe, load_recipe
 
@@ -37,8 +37,8 @@ _MAY_CHANGE = frozenset(
 
 def find_checkpoint(recipe: Recipe, run_dir: Path, *, resume: bool) -> Path | None:
     """Where to go on from; None for a run that starts."""
-    checkpoint = last_checkpoint(run_dir)
     if resume:
+        checkpoint = last_checkpoint(run_dir)
         if checkpoint is None:
             raise CheckpointError(
                 f"{run_dir} holds no checkpoint to resume from: remove it and start again "
@@ -47,7 +47,7 @@ def find_checkpoint(recipe: Recipe, run_dir: Path, *, resume: bool) -> Path | No
         _check_resumable(recipe, run_dir)
         return checkpoint
     if run_dir.exists() and (not run_dir.is_dir() or any(run_dir.iterdir())):
-        way_on = f"go on with it by --resume {run_dir}" if checkpoint else "remove it"
+        way_on = f"go on with it by --resume {run_dir}" if has_checkpoint(run_dir) else "remove it"
         raise RecipeError(f"{run_dir} is there already: {way_on}, or give observe.run_dir=ANOTHER")
     return None
 

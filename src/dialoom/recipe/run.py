@@ -1,5 +1,6 @@
 """From a recipe to a trained model: everything is loaded, checked and wired here."""
 
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -54,6 +55,7 @@ from dialoom.train import (
     packs,
     planned_steps,
     prepare_model,
+    refuse_out_of_memory,
     use_tf32,
 )
 
@@ -98,7 +100,7 @@ def run_recipe(recipe: Recipe, run_dir: Path, *, resume: bool = False) -> RunRes
     """
     check_ways(recipe.train, base=recipe.model.base)
     check_trackers(recipe.observe.trackers)
-    with join_ranks(recipe.train.device) as (ranks, device):
+    with join_ranks(recipe.train.device) as (ranks, device), refuse_out_of_memory():
         use_tf32(device, enabled=recipe.train.tf32)
         torch.manual_seed(recipe.train.seed)  # of dropout in adapters, and of stochastic rounding
         checkpoint = ranks.ask_first(lambda: find_checkpoint(recipe, run_dir, resume=resume))
@@ -136,11 +138,13 @@ def run_recipe(recipe: Recipe, run_dir: Path, *, resume: bool = False) -> RunRes
 def _run(trainer: Trainer, observer: RunObserver, run_dir: Path, ranks: Ranks) -> Outcome:
     """Trains; of a run that breaks off the report says why."""
     try:
-        return trainer.run()
+        with refuse_out_of_memory():
+            return trainer.run()
     except TrainingError as error:
         observer.event(EventRecord(trainer.step, str(error)))
         if ranks.is_first:
-            write_report(run_dir)
+            with suppress(DataError):  # of a run without any figure there is none
+                write_report(run_dir)
         raise
 
 

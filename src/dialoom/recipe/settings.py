@@ -22,7 +22,7 @@ from dialoom.train import TrainSettings
 
 
 class _Section(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class ModelSettings(_Section):
@@ -62,7 +62,7 @@ class CorpusShare(_Section):
 
     path: str
     """As of a single corpus."""
-    weight: float | None = Field(default=None, gt=0, allow_inf_nan=False)
+    weight: float | None = Field(default=None, gt=0)
     """Its share of the speech, relative to the others' weights."""
 
 

@@ -10,7 +10,7 @@ from dialoom.sequence.delay import (
 )
 from dialoom.sequence.layout import DIA_DELAY_PATTERN, IGNORE_INDEX, TokenLayout, layout_for
 from dialoom.sequence.masks import cross_mask, decoder_self_mask, encoder_self_mask
-from dialoom.sequence.packing import Packing, Spans
+from dialoom.sequence.packing import Packing, Spans, move
 
 __all__ = [
     "DIA_DELAY_PATTERN",
@@ -26,6 +26,7 @@ __all__ = [
     "delay_codes",
     "encoder_self_mask",
     "layout_for",
+    "move",
     "revert_audio_delay",
     "undelay_codes",
 ]

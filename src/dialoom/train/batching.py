@@ -19,7 +19,7 @@ def packs(settings: TrainSettings, device: torch.device) -> bool:
         return False
     if device.type == "cuda":
         in_16_bits = settings.precision not in ("auto", "fp32")
-        return has_kernel() and (
+        return has_kernel(device) and (
             in_16_bits or (settings.precision == "auto" and computes_in_bf16(device))
         )
     return device.type == "cpu"

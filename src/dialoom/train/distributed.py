@@ -112,13 +112,15 @@ def join_ranks(device: str) -> Iterator[tuple[Ranks, torch.device]]:
     Raises:
         RecipeError: there is no such device here.
     """
-    if int(os.environ.get("WORLD_SIZE", "1")) == 1:
-        yield Ranks(), resolve_device(device)
-        return
+    is_alone = int(os.environ.get("WORLD_SIZE", "1")) == 1
     place = resolve_device(device)
-    if place.type == "cuda":
+    if place.type == "cuda" and not is_alone:
         place = resolve_device(f"cuda:{os.environ['LOCAL_RANK']}")
-        torch.cuda.set_device(place)
+    if place.type == "cuda" and place.index is not None:
+        torch.cuda.set_device(place)  # pinned memory and figures of memory are the present one's
+    if is_alone:
+        yield Ranks(), place
+        return
     dist.init_process_group("cpu:gloo,cuda:nccl" if place.type == "cuda" else "gloo")
     try:
         yield (

@@ -54,10 +54,8 @@ class BatchFeed:
         return len(self._sampler.epoch_batches(0))
 
     def largest(self) -> Batch:
-        """The batch of the first epoch that has the most frames, padding included."""
-        lengths = self._dataset.lengths
-        batches = self._sampler.epoch_batches(0)
-        return self._load(max(batches, key=lambda b: len(b) * max(lengths[i] for i in b)))
+        """The batch of the first epoch that takes the most memory, padding included."""
+        return self._load(max(self._sampler.epoch_batches(0), key=self._sampler.cost))
 
     def __iter__(self) -> Iterator[Batch]:
         """Goes on from `position`, which each batch moves as it is handed out."""

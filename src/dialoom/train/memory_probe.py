@@ -5,11 +5,10 @@ import torch
 from dialoom.data import Batch
 from dialoom.train.replica import Replica
 
-MOMENT_BYTES = 8
-"""Of AdamW's two moments of a weight, in float32; they come with the first update."""
 
-
-def probe_memory(replica: Replica, batch: Batch, passes: int) -> str | None:
+def probe_memory(
+    replica: Replica, batch: Batch, passes: int, *, moments_to_come: int
+) -> str | None:
     """Goes forward and back a few times and changes nothing but the budget of memory.
 
     Weights, optimizer, data position and random numbers are afterwards as they were; the gradients
@@ -17,14 +16,15 @@ def probe_memory(replica: Replica, batch: Batch, passes: int) -> str | None:
 
     Args:
         replica: whose micro-batches shrink where they do not fit.
-        batch: the largest micro-batch, on the device; every rank the same.
+        batch: the largest micro-batch; every rank the same.
         passes: how often; the second and third show what the allocator keeps.
+        moments_to_come: bytes that the first update will take; 0 where it was made already.
 
     Returns:
         A warning where weights, gradients, activations and the moments to come are more than the
         memory of the GPU; None where they fit, or the device is no GPU.
     """
-    device = batch.text_BS.device
+    device = replica.model.logits_dense.weight.device
     cpu_rng = torch.get_rng_state()
     cuda_rng = torch.cuda.get_rng_state(device) if device.type == "cuda" else None
     for _ in range(passes):
@@ -34,8 +34,7 @@ def probe_memory(replica: Replica, batch: Batch, passes: int) -> str | None:
     if cuda_rng is None:
         return None
     torch.cuda.set_rng_state(cuda_rng, device)
-    trained = sum(p.numel() for p in replica.model.parameters() if p.requires_grad)
-    needed = torch.cuda.max_memory_allocated(device) + MOMENT_BYTES * trained
+    needed = torch.cuda.max_memory_allocated(device) + moments_to_come
     return shortage(needed, torch.cuda.get_device_properties(device).total_memory)
 
 

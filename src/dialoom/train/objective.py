@@ -22,9 +22,10 @@ def build_objective(
     guide = None
     if settings.guided_attention > 0:
         guide = AlignmentGuide(model, weight=settings.guided_attention)
-    recompute_layers(model, settings.recompute)
+    watched = () if guide is None else guide.watched
+    recompute_layers(model, settings.recompute, watched=watched)
     if settings.compile:
-        compile_blocks(model, watched=() if guide is None else guide.watched)
+        compile_blocks(model, watched=watched)
     return Objective(
         clip_norm=settings.clip_norm,
         channel_weights=None if weights is None else torch.tensor(weights, device=device),

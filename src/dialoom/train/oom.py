@@ -5,7 +5,8 @@ runs out of memory starts again with smaller micro-batches and ends in the same 
 """
 
 import gc
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 
 import torch
 
@@ -93,6 +94,25 @@ class MemoryBudget:
         count = len(batch.clip_ids)
         parts = range(count // 2), range(count // 2, count)
         return [take_clips(batch, part, pad_id=self._pad_id) for part in parts]
+
+
+@contextmanager
+def refuse_out_of_memory() -> Iterator[None]:
+    """For whatever no smaller micro-batch makes smaller: weights, moments, validation.
+
+    Raises:
+        TrainingError: memory ended inside the block; one line that says what to do.
+    """
+    try:
+        yield
+    except Exception as error:
+        if not is_out_of_memory(error):
+            raise
+        raise TrainingError(
+            "out of memory outside of the micro-batches: weights, the moments of the optimizer or "
+            "the validation do not fit; take train.optimizer=adamw8bit and train.weights=bf16, "
+            "train.lora, train.parallel=fsdp or a smaller batch; `dialoom plan` says what is large"
+        ) from None
 
 
 def free_memory() -> None:

@@ -29,6 +29,15 @@ def build_optimizer(model: DiaModel, settings: TrainSettings) -> torch.optim.Opt
     return torch.optim.AdamW(groups, lr=settings.lr, betas=settings.betas, fused=True)
 
 
+def moment_bytes(model: nn.Module, settings: TrainSettings) -> int:
+    """Of AdamW's two moments of what trains: they come with the first update.
+
+    8 a weight in float32; in 8 bits 2, and a float32 for every 256 of both.
+    """
+    count = sum(p.numel() for p in model.parameters() if p.requires_grad)
+    return 8 * count if settings.optimizer == "adamw" else int(2.03 * count)
+
+
 def adamw_8bit() -> Callable[..., torch.optim.Optimizer]:
     """The class of the optimizer with states in 8 bits; importing it takes a second.
 

@@ -69,13 +69,15 @@ class Replica:
         Raises:
             TrainingError: memory ended where this rank cannot begin anew by itself.
         """
-        whole = self.ranks.sum(sum(batch.num_targets for batch in batches))
-        while pieces := self.budget.divide(batches):
+        pieces = self._divide(batches)
+        whole = self.ranks.sum(sum(piece.num_targets for piece in pieces))
+        while pieces:
             num_targets = whole
             if self.ranks.world_size == 1:  # a clip that was left out just now does not count
                 num_targets = sum(piece.num_targets for piece in pieces)
             # DDP and FSDP2 average over ranks; the loss is a sum, divided once.
-            divisor = num_targets / self.model.config.layout.num_channels / self.ranks.world_size
+            channels = self.model.config.layout.num_channels
+            divisor = max(1, num_targets) / channels / self.ranks.world_size
             try:
                 return accumulate_gradients(self._attempt, pieces, divisor, self._traffic)
             except Exception as error:
@@ -87,6 +89,7 @@ class Replica:
             self.budget.shrink(self._present)
             self.model.zero_grad(set_to_none=True)
             free_memory()
+            pieces = self._divide(batches)
         return no_loss(self.model)
 
     def evaluate(self, batches: Sequence[Batch]) -> LossSums:
@@ -115,10 +118,16 @@ class Replica:
         """A whole model on the host, on rank 0, where `model` is divided; all ranks must ask."""
         return None
 
+    def _divide(self, batches: Sequence[Batch]) -> list[Batch]:
+        """Micro-batches that fit; where no clip of several ranks' does, one that is silent."""
+        pieces = self.budget.divide(batches)
+        return pieces if pieces or self.ranks.world_size == 1 else [silent(batches[0])]
+
     def _attempt(self, batch: Batch) -> tuple[Tensor, LossSums]:
         """The loss of a micro-batch, which is known as the present one from here on."""
-        self._present = batch
-        return self._module()(batch)  # type: ignore[no-any-return]
+        self._present = batch  # on the host, where it is divided without waiting for the device
+        device = self.model.logits_dense.weight.device
+        return self._module()(batch.to(device))  # type: ignore[no-any-return]
 
     def _refuse_shared_failure(self) -> None:
         """Raises where other ranks wait for what this one could not compute; alone, none does."""
@@ -147,6 +156,9 @@ class DdpReplica(Replica):
         self._parallel = DistributedDataParallel(
             sync_batch_norms(self.loss), gradient_as_bucket_view=True
         )
+        # they are constants, and a forward pass that is done again must send nothing; as an
+        # attribute, because the argument of that name is deprecated since PyTorch 2.13
+        self._parallel.broadcast_buffers = False
 
     def _module(self) -> nn.Module:
         return self._parallel

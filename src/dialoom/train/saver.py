@@ -57,14 +57,14 @@ class Saver:
         self.wait()
         replica = self._replica
         model = replica.host_model()
+        if not (replica.ranks.is_first or self._is_divided):
+            return
         state = copy_to_host(dict(training_state))
         moments = None
         if self._is_divided:
             moments = copy_to_host(_moments(replica.model, optimizer))
         elif replica.ranks.is_first:
             state["optimizer"] = copy_to_host(optimizer.state_dict())
-        if not replica.ranks.is_first and moments is None:
-            return
 
         def write() -> None:
             try:

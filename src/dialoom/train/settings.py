@@ -13,7 +13,7 @@ Share = Annotated[float, Field(ge=0, lt=1)]
 class LoraSettings(BaseModel):
     """An adapter beside frozen weights (Hu et al., arXiv 2106.09685), in peft's format."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     rank: int = Field(default=16, ge=1)
     """r: columns of B and rows of A; twice the rank has twice the weights to learn."""
@@ -32,7 +32,7 @@ class LoraSettings(BaseModel):
 class TrainSettings(BaseModel):
     """How to train. Field descriptions are the reference of the recipe."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     steps: int | None = Field(default=None, ge=1)
     """Optimizer steps in all; either this or `epochs`."""
@@ -85,7 +85,7 @@ class TrainSettings(BaseModel):
     """Nats per step that cross-attention far from the diagonal costs; for new models, 20."""
     query_key_lr_ratio: float = Field(default=1.0, gt=0, le=1)
     """Rate of query and key projections as a share of `lr`; for new models, 0.35."""
-    channel_weights: tuple[float, ...] | None = None
+    channel_weights: tuple[Annotated[float, Field(ge=0)], ...] | None = None
     """Weight of each channel's loss; none is 1 each. The log is raw always."""
     precision: Literal["auto", "bf16", "fp16", "fp32"] = "auto"
     """Autocast over the weights; auto takes bf16 where the processor computes in it, else fp32.

@@ -11,7 +11,10 @@ from dataclasses import dataclass, replace
 import torch
 
 from dialoom.data import Batch, take_clips
-from dialoom.sequence import IGNORE_INDEX
+from dialoom.sequence import IGNORE_INDEX, Packing, Spans
+
+SILENT_PLACES = 16
+"""Bytes and decoder steps of a silent micro-batch, which nothing depends on."""
 
 
 @dataclass(frozen=True)
@@ -47,18 +50,29 @@ def take_share(batch: Batch, share: Share, pad_id: int) -> Batch:
     """The clips of a share; a part without clips is silent."""
     rows = range(share.part, len(batch.clip_ids), share.parts)
     if share.is_silent or not rows:
-        return silent(take_clips(batch, [0], pad_id=pad_id))
+        return silent(batch)
     return batch if share.parts == 1 else take_clips(batch, rows, pad_id=pad_id)
 
 
 def silent(batch: Batch) -> Batch:
-    """The same inputs without targets: loss and gradient are zero."""
+    """The beginning of the first clip without targets: loss and gradient are zero, and cheap."""
+    num_bytes = min(SILENT_PLACES, batch.text_lengths[0])
+    num_steps = min(SILENT_PLACES, batch.audio_lengths[0])
+    packing = None
+    if batch.packing is not None:
+        packing = Packing(Spans.of([num_bytes]), Spans.of([num_steps])).to(batch.text_BS.device)
     quiet = replace(
         batch,
-        targets_BTC=torch.full_like(batch.targets_BTC, IGNORE_INDEX),
+        text_BS=batch.text_BS[:1, :num_bytes],
+        text_mask_BS=batch.text_mask_BS[:1, :num_bytes],
+        audio_BTC=batch.audio_BTC[:1, :num_steps],
+        targets_BTC=torch.full_like(batch.targets_BTC[:1, :num_steps], IGNORE_INDEX),
+        audio_mask_BT=batch.audio_mask_BT[:1, :num_steps],
         num_targets=0,
+        num_text_bytes=num_bytes,
         clip_ids=(),
         audio_seconds=0.0,
+        packing=packing,
     )
     # the head has to take part too: it is given one row, whose targets do not count
     vars(quiet)["target_rows"] = torch.zeros(1, dtype=torch.long, device=batch.text_BS.device)

@@ -135,16 +135,18 @@ def train_step(
         )
     else:
         sums = accumulate(batches)
-    if objective.scaler is not None:
-        objective.scaler.unscale_(optimizer)
+    has_gradient = any(p.grad is not None for p in model.parameters())
+    scaler = objective.scaler if has_gradient else None  # none where no clip of the step fitted
+    if scaler is not None:
+        scaler.unscale_(optimizer)
     norm = torch.nn.utils.clip_grad_norm_(model.parameters(), objective.clip_norm)
     if isinstance(norm, DTensor):  # of divided gradients each rank has a part
         norm = norm.full_tensor()
-    if objective.scaler is None:
+    if scaler is None:
         update_if_finite(optimizer, norm)
     else:  # it too leaves the weights where a gradient is not finite
-        objective.scaler.step(optimizer)
-        objective.scaler.update()
+        scaler.step(optimizer)
+        scaler.update()
     return StepResult(sums, norm, sum(batch.audio_seconds for batch in batches))
 
 

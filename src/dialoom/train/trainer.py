@@ -7,11 +7,9 @@ from contextlib import AbstractContextManager, closing, nullcontext
 from dataclasses import replace
 from typing import Any
 
-import torch
-
 from dialoom.checkpoint import RunStore, load_training_state
 from dialoom.data import Batch
-from dialoom.errors import DataError, TrainingDiverged
+from dialoom.errors import DataError, RecipeError, TrainingDiverged
 from dialoom.model import DiaModel
 from dialoom.observe import EventRecord, RunObserver
 from dialoom.train.average import average_of
@@ -22,10 +20,11 @@ from dialoom.train.feed import BatchFeed, Position
 from dialoom.train.memory_probe import probe_memory
 from dialoom.train.meter import Meter
 from dialoom.train.objective import build_objective
-from dialoom.train.optimizer import build_optimizer, learning_rate, set_learning_rate
+from dialoom.train.optimizer import build_optimizer, learning_rate, moment_bytes, set_learning_rate
 from dialoom.train.outcome import Outcome
 from dialoom.train.precision import autocast
 from dialoom.train.probe import Probe
+from dialoom.train.random_state import random_state, restore_random_state
 from dialoom.train.replica import build_replica
 from dialoom.train.saver import Saver, restore_optimizer
 from dialoom.train.settings import TrainSettings
@@ -113,7 +112,9 @@ class Trainer:
         if passes is None:
             passes = PROBE_PASSES if self._device.type == "cuda" else 0
         if passes:
-            warning = probe_memory(self._replica, self._feed.largest().to(self._device), passes)
+            largest = self._feed.largest()
+            to_come = 0 if self._optimizer.state else moment_bytes(self.model, self._settings)
+            warning = probe_memory(self._replica, largest, passes, moments_to_come=to_come)
             if warning:
                 self._tell(warning)
 
@@ -195,7 +196,7 @@ class Trainer:
         """One optimizer step."""
         set_learning_rate(self._optimizer, self._lr())
         with self._watch.stage("data"):
-            micro_batches = [batch.to(self._device) for batch in next(batches)]
+            micro_batches = next(batches)
         with self._watch.stage("forward, backward and update"):
             result = train_step(
                 self.model,
@@ -265,10 +266,9 @@ class Trainer:
             "max_cells": self._replica.budget.max_cells,
             "loss_bound": self._health.bound.state(),
             "best_loss": self._best_loss,
-            "torch_rng": torch.get_rng_state(),
-            "cuda_rng": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
             "scaler": None if scaler is None else scaler.state_dict(),
             "ema": None if self._average is None else self._average.state(),
+            **random_state(self._device),
         }
 
     def restore(self, state: dict[str, Any]) -> None:
@@ -279,11 +279,17 @@ class Trainer:
 
         Raises:
             DataError: the clips are others than those that the position was counted in.
+            RecipeError: the run has more steps behind it than the recipe asks for.
         """
         if state["corpus"] != self._feed.fingerprint:
             raise DataError(
                 "data.corpus is not the corpus that the run was started with: its clips changed; "
                 "put it back, or start a new run from the checkpoint with model.base"
+            )
+        if state["step"] > self.total_steps:
+            raise RecipeError(
+                f"the run is at step {state['step']} already, train.steps or train.epochs ask for "
+                f"{self.total_steps} in all: ask for more"
             )
         self.step = self._saved_step = state["step"]
         self._feed.position = Position(state["epoch"], state["batch"])
@@ -298,9 +304,7 @@ class Trainer:
             self._objective.scaler.load_state_dict(state["scaler"])
         if self._average is not None:
             self._average.restore(state["ema"], applied=self._settings.use_ema)
-        torch.set_rng_state(state["torch_rng"])
-        if torch.cuda.is_available() and len(state["cuda_rng"]) == torch.cuda.device_count():
-            torch.cuda.set_rng_state_all(state["cuda_rng"])
+        restore_random_state(state, self._device)
 
     def _lr(self, step: int | None = None) -> float:
         step = self.step if step is None else step
