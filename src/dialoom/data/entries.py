@@ -1,6 +1,7 @@
 """From a row of a source to its clip, or to the reason why it is none."""
 
 import os
+import unicodedata
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -38,7 +39,7 @@ def file_entry(root: Path, row: Row) -> Entry:
     has_text = bool(row.text.strip())
     if row.audio is None and has_text:
         return Rejection(row.place, reason="names no audio file", remedy="name one")
-    audio = row.audio and root / row.audio
+    audio = row.audio and _as_on_disk(root / row.audio)
     if audio is None or (not has_text and not is_file(audio)):
         return no_transcript(row.place)
     if not is_file(audio):
@@ -47,6 +48,18 @@ def file_entry(root: Path, row: Row) -> Entry:
     name = path_name(audio.relative_to(root) if audio.is_relative_to(root) else audio)
     ref = AudioRef(audio, segment=row.segment)
     return _clip(row, ref, name=name.removesuffix(audio.suffix), source=name)
+
+
+def _as_on_disk(path: Path) -> Path:
+    """The path, or its other spelling in Unicode where only that is there.
+
+    A Mac writes file names with ä as a and two dots (NFD), tables are mostly written with one
+    letter (NFC): a person sees no difference.
+    """
+    if is_file(path):
+        return path
+    spellings = (Path(unicodedata.normalize(form, str(path))) for form in ("NFC", "NFD"))
+    return next((spelling for spelling in spellings if is_file(spelling)), path)
 
 
 def member_entry(container: Path, member: Member, row: Row, *, name: str) -> Entry:
