@@ -104,7 +104,7 @@ def read_lines(path: Path) -> NumberedLines:
         GenerationError: there is no such file, it is no text, or nothing is in it.
     """
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise GenerationError(f"--batch {path}: cannot be read ({error})") from None
     numbered = [(number, _parse(line)) for number, line in enumerate(lines, 1) if line.strip()]
