@@ -366,3 +366,20 @@ def test_help_names_the_defaults(dialoom: Command) -> None:
     shown = " ".join(dialoom("speak", "--help").stdout.replace("│", " ").split())
     for default in ("or 1.3", "or 0.95", "or 45", "or 3.0"):
         assert default in shown
+
+
+def test_a_tag_that_the_model_lacks_is_told(dialoom: Command, speaker: Path) -> None:
+    for text, options in (("[Anna] Hi. [Anna] Ho.", ()), ("Hi.", ("--speaker", "Anna"))):
+        result = dialoom("speak", speaker, text, "-o", "a.wav", *options, *QUICK)
+        assert result.status == 0, result.stderr
+        assert "has no tag [Anna] and reads its letters; it has [S1], [S2]," in result.stderr
+    assert "no tag" not in dialoom("speak", speaker, "[S1] Hi.", "-o", "a.wav", *QUICK).stderr
+
+
+def test_a_voice_that_fills_the_model_is_not_kept(
+    dialoom: Command, speaker: Path, tmp_path: Path
+) -> None:
+    np.save("long.npy", np.zeros((4000, 9), np.int64))
+    kept = dialoom("voice", "save", speaker, "ann", "long.npy", "--text", "[S1] Hi.")
+    assert_refused(kept, "the voice prompt has 4000 frames, the model has room for")
+    assert not (tmp_path / "voices").exists()

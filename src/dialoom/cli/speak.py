@@ -230,6 +230,13 @@ def _speak_one(
     from dialoom.generate.spoken import speak_script
 
     script = script_of(synthesizer, text, defaults)
+    if unknown := synthesizer.tags.unknown(script.text):
+        known = ", ".join(synthesizer.tags.bytes_of_tags)
+        typer.echo(
+            f"speak: the model has no tag {', '.join(dict.fromkeys(unknown))} and reads its "
+            f"letters; it has {known}",
+            err=True,
+        )
     if target.is_stream:
         stream_to_stdout(synthesizer, script)
         return
