@@ -228,9 +228,11 @@ def _speak_one(
     from dialoom.audio import check_writable
     from dialoom.generate.batch import script_of
     from dialoom.generate.spoken import speak_script
+    from dialoom.text import SPEAKER_TAG
 
     script = script_of(synthesizer, text, defaults)
-    if unknown := synthesizer.tags.unknown(script.text):
+    others = SPEAKER_TAG.sub("", script.text)  # an unknown speaker is refused
+    if unknown := synthesizer.tags.unknown(others):
         known = ", ".join(synthesizer.tags.bytes_of_tags)
         typer.echo(
             f"speak: the model has no tag {', '.join(dict.fromkeys(unknown))} and reads its "
