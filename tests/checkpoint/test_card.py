@@ -43,7 +43,8 @@ def test_card_of_a_run(tmp_path: Path, run: tuple[Path, Recipe]) -> None:
     _, front, body = text.split("---\n", 2)
     assert yaml.safe_load(front) == {
         "library_name": "dialoom", "pipeline_tag": "text-to-speech",
-        "tags": ["dia", "text-to-speech", "dialogue"], "license": "unknown", "language": ["en"],
+        "tags": ["dia", "text-to-speech", "dialogue"], "license": "other",
+        "license_name": "CC BY 4.0", "language": ["en"],
     }  # fmt: skip
     assert recipe.content_hash in body
     assert f"| base | {recipe.model.base} |" in body
@@ -217,3 +218,22 @@ def test_transformers_lines_only_with_a_dac(tmp_path: Path, model_type: str) -> 
     body = _card(tmp_path / "out", LoadedModel(small_model(), info), CardFacts())
     assert ("AutoProcessor.from_pretrained" in body) == (model_type == "dac")
     assert (tmp_path / "out/processor_config.json").exists() == (model_type == "dac")
+
+
+@pytest.mark.parametrize(
+    ("base", "licence", "fields"),
+    [
+        ("mini", "CC0-1.0", {"license": "cc0-1.0"}),
+        (None, None, {"license": "unknown"}),
+        (None, " ", {"license": "unknown"}),
+        ("nari-labs/Dia-1.6B-0626", "cc0-1.0", {"license": "unknown"}),
+    ],
+)
+def test_licence_at_the_top_is_the_stated_one(
+    tmp_path: Path, base: str | None, licence: str | None, fields: dict[str, str]
+) -> None:
+    """But for what was trained on a model of the Hub, whose own licence is not known here."""
+    facts = CardFacts(base=base, licence=licence)
+    text = _card(tmp_path / "out", LoadedModel(small_model(), ModelInfo()), facts)
+    front = yaml.safe_load(text.split("---\n", 2)[1])
+    assert {key: value for key, value in front.items() if "license" in key} == fields

@@ -178,3 +178,11 @@ def test_recordings_are_cut_and_transcribed(tmp_path: Path, tmp_whisper: Path) -
     heard = json.loads((tmp_path / "c/transcripts.jsonl").read_text())
     assert text == "[S1] " + " ".join(heard["text"].split())
     assert heard["words"]
+
+
+def test_a_source_is_not_written_into(tmp_path: Path) -> None:
+    write_tone(tmp_path / "source" / "a.wav", 0.5).with_suffix(".txt").write_text("text")
+    before = sorted((tmp_path / "source").iterdir())
+    with pytest.raises(DataError, match="is the source itself; name another directory"):
+        _run(tmp_path / "source", tmp_path / "other" / ".." / "source")
+    assert sorted((tmp_path / "source").iterdir()) == before

@@ -1,6 +1,9 @@
 """`dialoom speak`, `decode` and `voice` as a person types them."""
 
+import io
 import json
+import re
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -214,6 +217,7 @@ def test_speak_refuses_what_excludes_each_other(
     dialoom: Command, speaker: Path, tmp_path: Path
 ) -> None:
     (tmp_path / "b.jsonl").touch()
+    (tmp_path / "windows.txt").write_bytes("für".encode("cp1252"))
     cases = [
         (["-o", "a.wav"], "give TEXT, or --text-file, or --batch"),
         (["Hi.", "--batch", "b.jsonl"], "only one of these"),
@@ -221,6 +225,8 @@ def test_speak_refuses_what_excludes_each_other(
         (["--batch", "b.jsonl"], "is empty"),
         (["--batch", "nowhere.jsonl"], "cannot be read"),
         (["--text-file", "nowhere.txt", "-o", "a.wav"], "cannot be read"),
+        (["--text-file", "windows.txt", "-o", "a.wav"], "not UTF-8 (byte 1); save it as UTF-8"),
+        (["Hi.", "-o", "-", "--save-codes", "a.npy"], "leave --subtitles and --save-codes out"),
         (["Hi.", "-o", "a.wav", "--voice", "a", "--prompt", "b.wav"], "leave one out"),
         (["Hi.", "-o", "a.wav", "--voice", "berta"], "there is no voice"),
         (["Hi.", "-o", "a.wav", "--speaker", "S5"], "no speaker [S5]"),
@@ -282,3 +288,98 @@ def test_a_clip_without_transcript_is_transcribed(
     refused = dialoom("speak", speaker, "Hi.", "--prompt", "long.wav", "--asr-model", "x",
                       "-o", "a.wav")  # fmt: skip
     assert_refused(refused, "lasts 31.0 s, --asr-model hears 30 s")
+
+
+class _BrokenPipe:
+    """Standard output whose reader is gone."""
+
+    @property
+    def buffer(self) -> "_BrokenPipe":
+        return self
+
+    def isatty(self) -> bool:
+        return False
+
+    def write(self, _: bytes) -> int:
+        raise BrokenPipeError
+
+
+def _streamed(dialoom: Command, monkeypatch: pytest.MonkeyPatch, *arguments: object) -> bytes:
+    """What `dialoom speak … -o -` writes to standard output."""
+    pipe = io.BytesIO()
+    with monkeypatch.context() as patched:
+        patched.setattr(sys, "stdout", io.TextIOWrapper(pipe, write_through=True))
+        result = dialoom("speak", *arguments, "-o", "-", *QUICK)  # type: ignore[arg-type]
+        assert result.status == 0, result.stderr
+        assert re.fullmatch(r"(speak \d.*\n)*speak: \d\.\d\d s\n", result.stderr), result.stderr
+        return pipe.getvalue()
+
+
+@pytest.mark.parametrize(
+    "options", [(), ("--retries", "1"), ("--part-seconds", "0.5", "2.2")], ids=str
+)
+def test_speech_on_standard_output_is_that_of_a_file(
+    dialoom: Command, speaker: Path, monkeypatch: pytest.MonkeyPatch, options: tuple[str, ...]
+) -> None:
+    text = "[S1] This is the first part of it. [S2] And this is the second."
+    wav = _streamed(dialoom, monkeypatch, speaker, text, *options)
+    assert wav[:4] == b"RIFF"
+    assert wav[36:44] == b"data" + b"\xff" * 4, "a stream does not know its length"
+    assert dialoom("speak", speaker, text, "-o", "a.wav", *options, *QUICK).status == 0
+    expected, rate_hz = soundfile.read("a.wav", dtype="int16")
+    assert int.from_bytes(wav[24:28], "little") == rate_hz
+    heard = np.frombuffer(wav[44:], "<i2")
+    assert heard.shape == expected.shape
+    assert np.abs(heard.astype(int) - expected).max() <= 33  # -60 dB of full scale
+
+
+def test_a_player_that_ends_early_is_one_line(
+    dialoom: Command, speaker: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patched:
+        patched.setattr(sys, "stdout", _BrokenPipe())
+        result = dialoom("speak", speaker, "Hi.", "-o", "-", *QUICK)
+    assert_refused(result, "the player behind the pipe ended before the speech")
+
+
+def test_a_terminal_gets_no_sound(
+    dialoom: Command, speaker: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patched:
+        patched.setattr(sys.stdout, "isatty", lambda: True)
+        result = dialoom("speak", speaker, "Hi.", "-o", "-")
+    assert_refused(result, "put a player behind it")
+
+
+def test_a_byte_order_mark_is_not_spoken(dialoom: Command, speaker: Path, tmp_path: Path) -> None:
+    for name, encoding in (("plain", "utf-8"), ("marked", "utf-8-sig")):
+        (tmp_path / f"{name}.txt").write_text("[S1] Hi.", encoding=encoding)
+        line = json.dumps({"text": "[S1] Hi.", "out": f"{name}-line.wav"})
+        (tmp_path / f"{name}.jsonl").write_text(line, encoding=encoding)
+        options = ("--save-codes", f"{name}.npy", *QUICK)
+        assert dialoom("speak", speaker, "--text-file", f"{name}.txt", *options).status == 0
+        assert dialoom("speak", speaker, "--batch", f"{name}.jsonl", *QUICK).status == 0
+    np.testing.assert_array_equal(np.load("plain.npy"), np.load("marked.npy"))
+
+
+def test_help_names_the_defaults(dialoom: Command) -> None:
+    shown = " ".join(dialoom("speak", "--help").stdout.replace("│", " ").split())
+    for default in ("or 1.3", "or 0.95", "or 45", "or 3.0"):
+        assert default in shown
+
+
+def test_a_tag_that_the_model_lacks_is_told(dialoom: Command, speaker: Path) -> None:
+    for text, options in (("[Anna] Hi. [Anna] Ho.", ()), ("Hi.", ("--speaker", "Anna"))):
+        result = dialoom("speak", speaker, text, "-o", "a.wav", *options, *QUICK)
+        assert result.status == 0, result.stderr
+        assert "has no tag [Anna] and reads its letters; it has [S1], [S2]," in result.stderr
+    assert "no tag" not in dialoom("speak", speaker, "[S1] Hi.", "-o", "a.wav", *QUICK).stderr
+
+
+def test_a_voice_that_fills_the_model_is_not_kept(
+    dialoom: Command, speaker: Path, tmp_path: Path
+) -> None:
+    np.save("long.npy", np.zeros((4000, 9), np.int64))
+    kept = dialoom("voice", "save", speaker, "ann", "long.npy", "--text", "[S1] Hi.")
+    assert_refused(kept, "the voice prompt has 4000 frames, the model has room for")
+    assert not (tmp_path / "voices").exists()

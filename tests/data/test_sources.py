@@ -47,6 +47,18 @@ def test_a_relative_path_finds_its_audio(tmp_path: Path, monkeypatch: pytest.Mon
     assert len(_clips(Path("lj"))) == len(_clips(Path("folder"))) == 1
 
 
+@pytest.mark.parametrize(("on_disk", "in_table"), [("NFD", "NFC"), ("NFC", "NFD")])
+def test_a_name_is_found_in_the_other_spelling_of_unicode(
+    tmp_path: Path, on_disk: str, in_table: str
+) -> None:
+    """A Mac's ä is two characters in names of files and one in the table, and looks the same."""
+    write_tone(tmp_path / unicodedata.normalize(on_disk, "März/Sätze.wav"))
+    name = unicodedata.normalize(in_table, "März/Sätze.wav")
+    (tmp_path / "metadata.csv").write_text(f"audio,text\n{name},Hallo.\n", encoding="utf-8")
+    (clip,) = _clips(tmp_path)
+    assert clip.audio.path.is_file()
+
+
 @pytest.mark.parametrize("delimiter", [",", ";", "\t", "|"])
 def test_table_with_header(tmp_path: Path, delimiter: str) -> None:
     write_tone(tmp_path / "clips/a.wav")
@@ -220,6 +232,7 @@ def test_an_id_belongs_to_one_clip(tmp_path: Path) -> None:
         ("notes.md", "text", r"not a \.csv, \.tsv, \.txt, .* file; name one or a directory"),
         ("t.csv", "", "the table is empty"),
         ("t.csv", "name,words\na,b\n", "has the columns name, words; name one of audio"),
+        ("t.csv", "Datei;Text\na;b\n", "or say which is which: --columns audio=NAME,text=NAME"),
         ("t.txt", "a|b|c\n", "has the columns a, b, c"),
         ("t.csv", 'audio,text\na.wav,"open\n', "line 2: .*mend the quotes"),
         ("t.csv", "audio,text\n", "no entries"),

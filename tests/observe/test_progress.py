@@ -1,12 +1,13 @@
 """A log gets a line now and then, a terminal gets a bar."""
 
 import io
+from functools import partial
 
 import pytest
 from rich.console import Console
 
-from dialoom.observe import format_seconds, open_progress
-from dialoom.observe.progress import LogProgress, TerminalProgress
+from dialoom.observe import counted_progress, format_seconds, open_progress
+from dialoom.observe.progress import LogProgress, TerminalProgress, TimeLeft
 
 LONG = "a line of a log is not broken, however long it is, or nobody could search for it " * 3
 
@@ -54,3 +55,32 @@ def test_a_terminal_shows_text_in_brackets_as_it_is():
 )
 def test_seconds_in_words(seconds, text):
     assert format_seconds(seconds) == text
+
+
+def test_time_left_is_that_of_the_pace_since_the_first_count(monkeypatch):
+    """Work that goes on counts what was done before, which took no time now."""
+    clock = iter([100.0, 110.0, 120.0])
+    monkeypatch.setattr("dialoom.observe.progress.time.monotonic", lambda: next(clock))
+    left = TimeLeft()
+    assert left.after(50, 100) is None
+    assert left.after(60, 100) == 40.0
+    assert left.after(100, 100) == 0.0
+
+
+def test_time_left_is_unknown_where_the_total_is():
+    left = TimeLeft()
+    assert [left.after(done, 0) for done in (1, 2)] == [None, None]
+
+
+@pytest.mark.parametrize(("at_most", "said"), [(False, "  2 rejected  "), (True, "at most ")])
+def test_counted_work_says_how_long_it_takes(at_most, said, capsys, monkeypatch):
+    of_every = partial(LogProgress, every_s=0.0)
+    monkeypatch.setattr("dialoom.observe.progress.LogProgress", of_every)
+    with counted_progress("prepare", at_most=at_most) as report:
+        for done in (1, 2, 4):
+            report(done, 4, 2)
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[0] == "prepare 1/4  2 rejected"
+    assert said in lines[1]
+    assert lines[1].endswith(" s left")
+    assert lines[2] == "prepare 4/4  2 rejected  0 s left"

@@ -73,6 +73,10 @@ def test_recipes_are_shipped() -> None:
             "data: {corpus: c}\ntrain: {steps: 5, lrate: 1}",
             "train.lrate is unknown; known are steps",
         ),
+        (
+            "data: {corpus: c}\ntrain: {stepps: 5}",
+            "; is steps meant?",
+        ),
         ("data: {corpus: c}\ntrain: {steps: 0}", "train.steps is 0: input should be greater than"),
         ("data: {corpus: c}\ntrain: {steps: 1, seed: -1}", "train.seed is -1"),
         ("data: {corpus: c}\ntrain: {steps: 1, betas: [0.9, 1.0]}", "train.betas.1 is 1.0"),

@@ -98,8 +98,17 @@ def test_a_run_is_not_overwritten(tmp_path: Path) -> None:
 
 
 def test_resume_refuses_other_settings_and_empty_runs(tmp_path: Path) -> None:
-    with pytest.raises(CheckpointError, match="no checkpoint to resume from"):
-        run_recipe(tiny_recipe(tmp_path), tmp_path / "nothing", resume=True)
+    recipe = tiny_recipe(tmp_path)
+    for place in ("not-a-run", "begun"):
+        (tmp_path / place).mkdir()
+    (tmp_path / "begun" / "recipe.yaml").touch()
+    for place, message in (
+        ("nothing", "there is no such directory; correct it"),
+        ("not-a-run", "is no run, it holds no recipe.yaml"),
+        ("begun", "no checkpoint to resume from: remove it"),
+    ):
+        with pytest.raises(CheckpointError, match=message):
+            run_recipe(recipe, tmp_path / place, resume=True)
     run_recipe(tiny_recipe(tmp_path, steps=2), tmp_path / "run")
     with pytest.raises(RecipeError, match=r"train\.lr is 0\.5, the run in .* with 0\.001"):
         run_recipe(tiny_recipe(tmp_path, steps=2, lr=0.5), tmp_path / "run", resume=True)

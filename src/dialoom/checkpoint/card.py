@@ -17,6 +17,8 @@ from dialoom.observe import SampleRecord, ValidRecord
 CARD_FILE = "README.md"
 _TAGS = ("dia", "text-to-speech", "dialogue")
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
+_LICENCE_ID = re.compile(r"[a-z0-9][a-z0-9.+-]*")
+"""What the Hub's ids of licences look like, such as cc-by-4.0."""
 
 
 def write_card(
@@ -83,19 +85,43 @@ def _write(directory: Path, sections: list[str]) -> None:
 
 
 def _front_matter(facts: CardFacts, *, library: str) -> str:
-    """What the Hub reads; the model's licence is its publisher's to state, so it is not guessed."""
+    """What the Hub reads; a licence is its publisher's to state, so it is not guessed."""
     data: dict[str, Any] = {
         "library_name": library,
         "pipeline_tag": "text-to-speech",
         "tags": [*_TAGS, *(["lora"] if library == "peft" else [])],
-        "license": "unknown",
+        **_licence_fields(facts),
     }
     if facts.languages:
         data["language"] = list(facts.languages)
-    base = None if facts.base is None else _repository(facts.base)
-    if base is not None and _HUB_ID.fullmatch(base) and not Path(base).exists():
+    if (base := _hub_base(facts)) is not None:
         data["base_model"] = base
     return f"---\n{yaml.safe_dump(data, sort_keys=False, allow_unicode=True)}---"
+
+
+def _licence_fields(facts: CardFacts) -> dict[str, str]:
+    """As the Hub wants them: `license` is one of its ids, another is named in a second field.
+
+    What was trained on a model of the Hub is under that model's licence too, which is not read.
+    """
+    licence = _stated_licence(facts)
+    if not licence or _hub_base(facts) is not None:
+        return {"license": "unknown"}
+    if _LICENCE_ID.fullmatch(licence.lower()):
+        return {"license": licence.lower()}
+    return {"license": "other", "license_name": licence}
+
+
+def _stated_licence(facts: CardFacts) -> str:
+    return " ".join((facts.licence or "").split())
+
+
+def _hub_base(facts: CardFacts) -> str | None:
+    """The base's repository, where it is one of the Hub and no directory."""
+    base = None if facts.base is None else _repository(facts.base)
+    if base is None or Path(base).exists() or not _HUB_ID.fullmatch(base):
+        return None
+    return base
 
 
 def _repository(base: str) -> str:
@@ -159,7 +185,7 @@ def _nari_code(loaded: LoadedModel) -> str:
 def _data(facts: CardFacts) -> str:
     hours = "not known" if facts.hours is None else f"{facts.hours:.2f} h of speech"
     languages = ", ".join(facts.languages) or "not known"
-    licence = " ".join((facts.licence or "").split())
+    licence = _stated_licence(facts)
     return (
         f"- amount: {hours}\n- languages: {languages}\n- licence of the data: "
         + (licence or "unknown: nobody stated it (`dialoom convert --licence` does)")

@@ -36,7 +36,7 @@ def convert_command(
     ] = None,
     licence: Annotated[
         str | None,
-        typer.Option("--licence", "--license", help="Of the training data, for the model card."),
+        typer.Option("--licence", "--license", help="Of the data and the model, for its card."),
     ] = None,
 ) -> None:
     """Writes a model in another format; adapters are merged into their base, or go alone."""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from dialoom.cli import speak_options as opt
+from dialoom.cli.speak_stream import STDOUT, refuse_stream, stream_to_stdout
 from dialoom.errors import GenerationError
 from dialoom.observe import counted_progress
 
@@ -113,6 +114,10 @@ class _Target:
     subtitles: Path | None
     save_codes: Path | None
 
+    @property
+    def is_stream(self) -> bool:
+        return self.output == STDOUT
+
     def __post_init__(self) -> None:
         if self.subtitles is not None:
             from dialoom.generate.subtitles import check_subtitles
@@ -140,14 +145,22 @@ def _script(
                 "--save-codes and --subtitles out"
             )
         return ""
+    if target.is_stream:
+        refuse_stream(other_files=target != _Target(STDOUT, None, None))
     if target == _Target(None, None, None):
         raise GenerationError("nothing to write: give -o out.wav or --save-codes codes.npy")
     if text_file is None:
         return " ".join(text or ())
     try:
-        return text_file.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise GenerationError(f"--text-file {text_file}: cannot be read ({error})") from None
+        return text_file.read_text(encoding="utf-8-sig")  # the mark would be read as letters
+    except UnicodeDecodeError as error:
+        raise GenerationError(
+            f"--text-file {text_file}: not UTF-8 (byte {error.start}); save it as UTF-8"
+        ) from None
+    except OSError as error:
+        raise GenerationError(
+            f"--text-file {text_file}: cannot be read ({error.strerror}); correct the path"
+        ) from None
 
 
 def _prompt(
@@ -215,13 +228,26 @@ def _speak_one(
     from dialoom.audio import check_writable
     from dialoom.generate.batch import script_of
     from dialoom.generate.spoken import speak_script
+    from dialoom.text import SPEAKER_TAG
 
+    script = script_of(synthesizer, text, defaults)
+    others = SPEAKER_TAG.sub("", script.text)  # an unknown speaker is refused
+    if unknown := synthesizer.tags.unknown(others):
+        known = ", ".join(synthesizer.tags.bytes_of_tags)
+        typer.echo(
+            f"speak: the model has no tag {', '.join(dict.fromkeys(unknown))} and reads its "
+            f"letters; it has {known}",
+            err=True,
+        )
+    if target.is_stream:
+        stream_to_stdout(synthesizer, script)
+        return
     if target.output is not None:
         check_writable(target.output, synthesizer.codec_spec.sample_rate_hz)
-    with counted_progress("speak") as progress:
+    with counted_progress("speak", at_most=True) as progress:
         spoken = speak_script(
             synthesizer,
-            script_of(synthesizer, text, defaults),
+            script,
             decode=target.output is not None,
             on_progress=lambda done, most: progress(done, most, 0),
         )

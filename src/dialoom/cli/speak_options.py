@@ -12,7 +12,10 @@ Batch = Annotated[
     Path | None,
     typer.Option(help='A file of lines such as {"text": "[S1] Hi.", "out": "a.wav", "seed": 1}.'),
 ]
-Output = Annotated[Path | None, typer.Option("-o", "--output", help="Audio file.")]
+Output = Annotated[
+    Path | None,
+    typer.Option("-o", "--output", help="Audio file; - is a stream of WAV, | aplay."),
+]
 
 VoiceName = Annotated[
     str | None, typer.Option("--voice", help="A voice by name or file; see `dialoom voice`.")
@@ -28,13 +31,13 @@ Speaker = Annotated[str | None, typer.Option(help="Who says a text that names no
 Language = Annotated[str | None, typer.Option(help="Its tag goes in front of the text.")]
 EndTag = Annotated[bool, typer.Option("--end-tag", help="End on the last speaker but one's tag.")]
 
-Seed = Annotated[int | None, typer.Option(help="The same seed gives the same speech. [0]")]
-Temperature = Annotated[float | None, typer.Option(help="0 is greedy. [the model's, or 1.3]")]
-TopP = Annotated[float | None, typer.Option(help="Nucleus; 1 is off. [the model's, or 0.95]")]
+Seed = Annotated[int | None, typer.Option(help="The same seed gives the same speech. (0)")]
+Temperature = Annotated[float | None, typer.Option(help="0 is greedy. (the model's, or 1.3)")]
+TopP = Annotated[float | None, typer.Option(help="Nucleus; 1 is off. (the model's, or 0.95)")]
 TopK = Annotated[
-    int | None, typer.Option(help="Ids of a channel that stay; 0: all. [the model's, or 45]")
+    int | None, typer.Option(help="Ids of a channel that stay; 0: all. (the model's, or 45)")
 ]
-CfgScale = Annotated[float | None, typer.Option(help="Guidance; 0 is off. [the model's, or 3.0]")]
+CfgScale = Annotated[float | None, typer.Option(help="Guidance; 0 is off. (the model's, or 3.0)")]
 MaxSeconds = Annotated[
     float | None,
     typer.Option(help="Ends speech that does not end by itself; of a long text, each part."),

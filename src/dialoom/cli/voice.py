@@ -33,6 +33,7 @@ def save_command(
     from dialoom.audio import read_audio
     from dialoom.codec.files import CODES_SUFFIX
     from dialoom.generate import SamplingSettings, VoicePrompt, save_voice
+    from dialoom.generate.request import room_behind
     from dialoom.generate.voice import encode_prompt
 
     given = opt.given_settings(
@@ -49,6 +50,7 @@ def save_command(
         voice = encode_prompt(prompt, synthesizer.codec)
     suited = synthesizer.settings_for(None)
     settings = replace(suited, **given) if given else None  # type: ignore[arg-type]  # top_k: int
+    room_behind(voice.codes.num_frames, synthesizer.model.config)
     path = save_voice(replace(voice, language=language, settings=settings), name)
     typer.echo(f"{path}: {voice.codes.num_frames / voice.codec.frames_per_second:.2f} s")
 

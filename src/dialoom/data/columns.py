@@ -94,9 +94,10 @@ class Columns:
 
     def describe(self, present: Collection[str]) -> str:
         """Why a source has no audio or no text column: what it has, and what is looked for."""
+        audio, text = (", ".join(self.candidates(field)) for field in ("audio", "text"))
         return (
-            f"has the columns {', '.join(present)}; name one of "
-            f"{', '.join(self.candidates('audio'))} and one of {', '.join(self.candidates('text'))}"
+            f"has the columns {', '.join(present)}; name one of {audio} and one of {text}, or "
+            "say which is which: --columns audio=NAME,text=NAME"
         )
 
     def row(self, place: str, values: Mapping[str, object]) -> Row | Rejection:

@@ -140,6 +140,8 @@ def prepare(
         CodecError: the codec cannot be loaded.
     """
     options = options or PrepareOptions()
+    if Path(out).resolve() == Path(source).resolve():
+        raise DataError(f"corpus {out}: is the source itself; name another directory")
     with sole_writer(Path(out)):
         entries = list_clips(source, out, options, listener=listener, progress=listening)
         return _prepare(entries, source, Path(out), options, codec, progress)

@@ -1,11 +1,6 @@
 """A clip's transcript as the bytes that the model reads."""
 
-import re
-
 from dialoom.text import TagTable
-
-_TAG = re.compile(r"\[[A-Za-z0-9_-]+\]")
-"""What a TagTable may have a byte for."""
 
 
 def text_ids(text: str, language: str | None, tags: TagTable) -> list[int]:
@@ -20,4 +15,4 @@ def text_ids(text: str, language: str | None, tags: TagTable) -> list[int]:
 
 def unknown_tags(text: str, tags: TagTable) -> list[str]:
     """The tags of a text that the table has no byte for: the model reads them letter by letter."""
-    return [tag for tag in _TAG.findall(text) if tag not in tags.bytes_of_tags]
+    return tags.unknown(text)

@@ -117,6 +117,21 @@ def _forced_steps(request: Request, num_steps: int, layout: TokenLayout) -> Int[
     return steps_TC
 
 
+def room_behind(prompt_frames: int, config: DiaConfig) -> int:
+    """Frames that the model holds, the prompt's included.
+
+    Raises:
+        GenerationError: the prompt takes them all.
+    """
+    possible = config.decoder.max_position_embeddings - config.layout.max_delay - 2
+    if prompt_frames >= possible:
+        raise GenerationError(
+            f"the voice prompt has {prompt_frames} frames, the model has room for {possible} with "
+            "speech behind it: use a shorter clip, 5 to 10 s are good"
+        )
+    return possible
+
+
 def _frame_limit(config: DiaConfig, request: Request, max_frames: int | None) -> int:
     """Frames, the prompt's included, after which EOS is forced."""
     max_bytes = config.encoder.max_position_embeddings
@@ -133,10 +148,5 @@ def _frame_limit(config: DiaConfig, request: Request, max_frames: int | None) ->
     if max_frames is not None and max_frames < 1:
         raise GenerationError(f"max_frames is {max_frames}: it must be 1 or more")
     prompt_frames = 0 if request.prompt is None else int(request.prompt.shape[0])
-    possible = config.decoder.max_position_embeddings - config.layout.max_delay - 2
-    if prompt_frames >= possible:
-        raise GenerationError(
-            f"the voice prompt has {prompt_frames} frames, the model has room for {possible} with "
-            "speech behind it: use a shorter clip, 5 to 10 s are good"
-        )
+    possible = room_behind(prompt_frames, config)
     return possible if max_frames is None else min(possible, prompt_frames + max_frames)

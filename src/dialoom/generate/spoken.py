@@ -1,6 +1,6 @@
 """One script, of any length, with everything that is said of how: what the command line speaks."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -91,6 +91,26 @@ def speak_script(
     return spoken
 
 
+def stream_script(synthesizer: Synthesizer, script: Script) -> Iterator[Waveform]:
+    """The sound of `speak_script` while it is made; with retries a part is heard when it is whole.
+
+    Raises:
+        TextError, GenerationError, CodecError: as `speak_script`.
+    """
+    if script.is_long:
+        refuse_unknown_speakers(script.text, synthesizer.tags)
+        yield from _narration(synthesizer, script)
+    elif script.options.retries:
+        waveform = speak_script(synthesizer, script).waveform
+        assert waveform is not None, "it was decoded"
+        yield waveform
+    else:
+        wish = _wish(synthesizer, script)
+        yield from synthesizer.stream(
+            wish.text, wish.settings, prompt=wish.prompt, language=wish.language
+        )
+
+
 def speak_short(
     synthesizer: Synthesizer,
     scripts: Sequence[Script],
@@ -146,8 +166,8 @@ def _wish(synthesizer: Synthesizer, script: Script) -> Wish:
     return Wish(text, settings, guard, voice, script.language)
 
 
-def _speak_long(synthesizer: Synthesizer, script: Script, on_progress: OnProgress | None) -> Spoken:
-    narration = Narration(
+def _narration(synthesizer: Synthesizer, script: Script) -> Narration:
+    return Narration(
         synthesizer,
         script.text,
         script.settings,
@@ -155,6 +175,10 @@ def _speak_long(synthesizer: Synthesizer, script: Script, on_progress: OnProgres
         prompt=script.prompt,
         language=script.language,
     )
+
+
+def _speak_long(synthesizer: Synthesizer, script: Script, on_progress: OnProgress | None) -> Spoken:
+    narration = _narration(synthesizer, script)
     samples = []
     for waveform in narration:
         samples.append(waveform.samples)

@@ -44,20 +44,52 @@ def open_progress(title: str, *, total_steps: int, console: Console | None = Non
 
 
 @contextmanager
-def counted_progress(title: str) -> Iterator[Callable[[int, int, int], None]]:
-    """A display that opens with the first count: called with (done, total, rejected)."""
+def counted_progress(
+    title: str, *, at_most: bool = False
+) -> Iterator[Callable[[int, int, int], None]]:
+    """A display that opens with the first count: called with (done, total, rejected).
+
+    Args:
+        title: of the work.
+        at_most: the work may end before the total, so that the time left is a bound.
+    """
     progress: Progress | None = None
+    left = TimeLeft()
 
     def report(done: int, total: int, rejected: int) -> None:
         nonlocal progress
         progress = progress or open_progress(title, total_steps=total)
-        progress.update(done, f"{rejected} rejected" if rejected else "")
+        seconds = left.after(done, total)
+        told = "" if seconds is None else f"{format_seconds(seconds)} left"
+        bound = "at most " if told and at_most and done < total else ""
+        texts = [f"{rejected} rejected" if rejected else "", f"{bound}{told}"]
+        progress.update(done, "  ".join(filter(None, texts)))
 
     try:
         yield report
     finally:
         if progress is not None:
             progress.close()
+
+
+class TimeLeft:
+    """How long counted work goes on at the pace it had since its first count.
+
+    The first count may be far from 0, where work goes on that was stopped.
+    """
+
+    def __init__(self) -> None:
+        self._first: tuple[int, float] | None = None
+
+    def after(self, done: int, total: int) -> float | None:
+        """Seconds; None while nobody can know: at the first count, and without a total."""
+        now = time.monotonic()
+        if self._first is None or done < self._first[0]:
+            self._first = (done, now)
+        first_done, started_s = self._first
+        if done == first_done or not total:
+            return None
+        return (total - done) * (now - started_s) / (done - first_done)
 
 
 def format_seconds(seconds: float) -> str:

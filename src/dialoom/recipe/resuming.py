@@ -40,16 +40,24 @@ def find_checkpoint(recipe: Recipe, run_dir: Path, *, resume: bool) -> Path | No
     if resume:
         checkpoint = last_checkpoint(run_dir)
         if checkpoint is None:
-            raise CheckpointError(
-                f"{run_dir} holds no checkpoint to resume from: remove it and start again "
-                "without --resume"
-            )
+            raise CheckpointError(_nothing_to_resume(run_dir))
         _check_resumable(recipe, run_dir)
         return checkpoint
     if run_dir.exists() and (not run_dir.is_dir() or any(run_dir.iterdir())):
         way_on = f"go on with it by --resume {run_dir}" if has_checkpoint(run_dir) else "remove it"
         raise RecipeError(f"{run_dir} is there already: {way_on}, or give observe.run_dir=ANOTHER")
     return None
+
+
+def _nothing_to_resume(run_dir: Path) -> str:
+    """Only what is a run is called something to remove: a wrong path may hold anything."""
+    if not run_dir.is_dir():
+        return f"--resume {run_dir}: there is no such directory; correct it, or leave --resume out"
+    if not (run_dir / RECIPE_FILE).is_file():
+        return f"--resume {run_dir}: is no run, it holds no {RECIPE_FILE}; give a run's directory"
+    return (
+        f"{run_dir} holds no checkpoint to resume from: remove it and start again without --resume"
+    )
 
 
 def _check_resumable(recipe: Recipe, run_dir: Path) -> None:

@@ -1,6 +1,7 @@
 """Recipe: every setting of a run in one frozen object, refused early where it cannot be right."""
 
 import hashlib
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -250,4 +251,6 @@ def _known_keys(location: tuple[int | str, ...]) -> str:
         if not (isinstance(annotation, type) and issubclass(annotation, BaseModel)):
             return ""
         section = annotation
-    return f"; known are {', '.join(section.model_fields)}"
+    known = f"; known are {', '.join(section.model_fields)}"
+    close = get_close_matches(str(location[-1]), section.model_fields, n=1, cutoff=0.7)
+    return known + "".join(f"; is {name} meant?" for name in close)

@@ -8,8 +8,8 @@ from typing import Any
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
+from dialoom.audio.encoding import FORMATS
 from dialoom.serve.body import FORM, JSON, SpeechBody
-from dialoom.serve.encoding import FORMATS
 from dialoom.serve.errors import RETRIED
 
 REF = "#/components/schemas/{model}"

@@ -17,9 +17,9 @@ from fastapi.responses import Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
 from dialoom.audio import Waveform
+from dialoom.audio.encoding import FORMATS, open_encoder, output_rate_hz
 from dialoom.errors import UserError
 from dialoom.serve.body import SpeechBody, read_speech_body
-from dialoom.serve.encoding import FORMATS, open_encoder, output_rate_hz
 from dialoom.serve.errors import ApiError
 from dialoom.serve.measures import Measures
 from dialoom.serve.settings import ServeSettings

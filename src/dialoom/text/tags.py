@@ -81,6 +81,10 @@ class TagTable:
         """Languages of the well-known list that this table has a byte for."""
         return tuple(tag[1:-1] for tag in LANGUAGE_TAGS if tag in self.bytes_of_tags)
 
+    def unknown(self, text: str) -> list[str]:
+        """The tags of a text that have no byte here: the model reads them letter by letter."""
+        return [tag for tag in _TAG_PATTERN.findall(text) if tag not in self.bytes_of_tags]
+
     def encode(self, text: str, *, language: str | None = None) -> list[int]:
         """Text to byte ids, tags replaced, the language's tag in front. Nothing is ever cut.
 
