@@ -4,7 +4,7 @@ import random
 import sys
 from collections.abc import Iterator
 from importlib import import_module
-from itertools import islice
+from itertools import islice, pairwise
 from pathlib import Path
 from types import ModuleType
 
@@ -69,16 +69,34 @@ def test_no_training_sentence_holds_a_held_out_one(make_corpus: ModuleType) -> N
 def test_everyday_sentences_that_are_held_out_are_nowhere_in_the_training(
     make_corpus: ModuleType,
 ) -> None:
-    held_out = make_corpus.EVERYDAY_HELD_OUT.read_text(encoding="utf-8").splitlines()
     key = import_module("sentences").key
-    secret = {key(sentence) for sentence in held_out}
-    assert len(secret) == 50
+    held_out = [
+        path.read_text(encoding="utf-8").splitlines()
+        for path in make_corpus.EVERYDAY_HELD_OUT.values()
+    ]
+    assert [len(set(map(key, sentences))) for sentences in held_out] == [50, 50]
+    secret = {key(sentence) for sentences in held_out for sentence in sentences}
     everyday = islice(make_corpus.plan_everyday(random.Random(0), secret), 2000)
     mixed = islice(make_corpus.plan(["One."] * 100, random.Random(0), secret), 300)
-    said = [sentence for script in (*everyday, *mixed) for _, sentence in script.turns]
+    talk = islice(make_corpus.plan_talk(random.Random(0), secret), 2000)
+    said = [sentence for script in (*everyday, *mixed, *talk) for _, sentence in script.turns]
     assert not secret & set(map(key, said))
-    spoilt = list(islice(make_corpus.plan_everyday(random.Random(0), set()), 2000))
-    assert secret & {key(sentence) for script in spoilt for _, sentence in script.turns}
+    for plan in (make_corpus.plan_everyday, make_corpus.plan_talk):
+        spoilt = list(islice(plan(random.Random(0), set()), 2000))
+        assert secret & {key(sentence) for script in spoilt for _, sentence in script.turns}
+
+
+def test_talk_is_of_two_voices_in_turn(make_corpus: ModuleType) -> None:
+    scripts = list(islice(make_corpus.plan_talk(random.Random(0), set()), 1000))
+    lengths = [len(script.turns) for script in scripts]
+    for turns, share in make_corpus.TALK_TURNS.items():
+        assert abs(lengths.count(turns) / len(scripts) - share) < 0.05
+    for script in scripts:
+        tags = [tag for tag, _ in script.turns]
+        assert set(tags) <= {"[S1]", "[S2]"}
+        assert all(one != other for one, other in pairwise(tags))
+    assert {script.turns[0][0] for script in scripts} == {"[S1]", "[S2]"}
+    assert 0.15 < sum(script.language == "de" for script in scripts) / len(scripts) < 0.25
 
 
 def test_lines_are_cut_at_commas_and_never_within_a_name(make_corpus: ModuleType) -> None:
