@@ -10,7 +10,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from typer.testing import CliRunner
 
 from dialoom.cli.main import app
-from dialoom.model import DiaConfig
+from dialoom.model import DiaConfig, linear
 from dialoom.recipe.plan import Extent, activation_bytes, flops, memory_by_part, plan
 from dialoom.train import TrainSettings
 
