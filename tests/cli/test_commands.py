@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
@@ -91,6 +92,10 @@ def test_evaluate_speaks_as_the_model_says_or_as_it_is_told(
     result = dialoom(*arguments, "--top-k", "20")
     assert "temperature 0.25, top-p 0.95, top-k 20, guidance 0" in result.stdout, result.stderr
     assert_refused(dialoom(*arguments, "--temperature", "-1"), "temperature is -1")
+
+
+def test_version_is_told(dialoom: Command) -> None:
+    assert dialoom("--version").stdout == f"dialoom {version('dialoom')}\n"
 
 
 def test_train_then_report(dialoom: Command, tmp_path: Path) -> None:

@@ -80,7 +80,7 @@ def test_a_second_process_is_refused_at_once(tmp_path: Path) -> None:
     descriptor = os.open(tmp_path / "out" / LOCK_FILE, os.O_RDWR | os.O_CREAT)
     fcntl.flock(descriptor, fcntl.LOCK_EX)
     codec = FakeCodec()
-    with pytest.raises(DataError, match=r"out: another process is preparing it; wait until"):
+    with pytest.raises(DataError, match=r"out: another process is at work there; wait until"):
         prepare_fake(source, tmp_path / "out", codec)
     assert codec.num_encoded == 0
     os.close(descriptor)

@@ -1,5 +1,7 @@
 """A whole run: what it leaves behind, and that stopping it changes nothing."""
 
+import errno
+import fcntl
 import json
 import os
 import shutil
@@ -14,6 +16,7 @@ from tiny_run import other_codec, tiny_recipe, weights, write_corpus
 from dialoom.checkpoint import ModelInfo, load_pretrained, save_pretrained
 from dialoom.codec import load_codec
 from dialoom.data import Batch, split_of
+from dialoom.data.lock import LOCK_FILE, sole_writer
 from dialoom.errors import CheckpointError, DataError, RecipeError, TrainingDiverged
 from dialoom.model import DiaModel
 from dialoom.observe import read_metrics
@@ -332,3 +335,25 @@ def test_second_start_leaves_a_run_alone_that_is_writing(tmp_path: Path) -> None
     with pytest.raises(RecipeError, match="is there already"):
         run_recipe(tiny_recipe(tmp_path), tmp_path / "run")
     assert unfinished.is_dir()
+
+
+@pytest.mark.parametrize("resume", [False, True])
+def test_a_run_under_way_is_left_alone(tmp_path: Path, resume: bool) -> None:
+    recipe, run_dir = tiny_recipe(tmp_path, steps=2), tmp_path / "run"
+    run_recipe(recipe, run_dir)
+    unfinished = run_dir / "checkpoints" / ".step_00000003.1.tmp"
+    unfinished.mkdir()
+    with sole_writer(run_dir), pytest.raises(DataError, match="another process is at work there"):
+        run_recipe(recipe, run_dir, resume=resume)
+    assert unfinished.is_dir()
+
+
+def test_a_disk_without_locks_can_be_trained_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(descriptor: int, operation: int) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    run_recipe(tiny_recipe(tmp_path, steps=1), tmp_path / "run")
+    assert LOCK_FILE not in {path.name for path in (tmp_path / "run").iterdir()}

@@ -6,6 +6,7 @@ The modules of the commands import what they work with when they are called, so 
 
 import os
 import sys
+from typing import Annotated
 
 import typer
 
@@ -29,11 +30,31 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 app = typer.Typer(
     name="dialoom",
-    help="Trains Dia: recordings with transcripts in, a model that speaks them out.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+
+
+def tell_version(is_asked: bool) -> None:
+    """Before any command, and in place of it."""
+    if is_asked:
+        from dialoom import __version__
+
+        typer.echo(f"dialoom {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool,
+        typer.Option("--version", help="Show it and end.", callback=tell_version, is_eager=True),
+    ] = False,
+) -> None:
+    """Trains Dia: recordings with transcripts in, a model that speaks them out."""
+
+
 app.command("demo")(demo_command)
 app.command("prepare")(prepare_command)
 app.command("doctor")(doctor_command)

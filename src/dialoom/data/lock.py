@@ -1,4 +1,4 @@
-"""One process at a time writes into a corpus directory.
+"""One process at a time writes into a directory, of a corpus or of a run.
 
 The operating system holds the lock and lets it go when the process ends, however it ends: there is
 no stale lock to remove after a `kill -9`, even where the empty file is still there.
@@ -16,25 +16,44 @@ LOCK_FILE = ".lock"
 
 
 @contextmanager
-def sole_writer(directory: Path) -> Iterator[None]:
+def sole_writer(directory: Path, *, of: str = "corpus", is_required: bool = True) -> Iterator[None]:
     """Makes the directory and keeps other processes from writing to it.
 
     A directory that was made here and stays empty is removed again, and so is the lock's file.
+
+    Args:
+        directory: that is written to.
+        of: what it is of, for messages.
+        is_required: whether to refuse where the disk knows no locks; else there is none.
 
     Raises:
         DataError: another process is at work there, it is a file, or its disk knows no locks.
     """
     if directory.exists() and not directory.is_dir():
-        raise DataError(f"corpus {directory}: is a file; name a directory")
+        raise DataError(f"{of} {directory}: is a file; name a directory")
     is_new = not directory.exists()
     directory.mkdir(parents=True, exist_ok=True)
     file = directory / LOCK_FILE
-    descriptor = _lock(file)
+    try:
+        descriptor = _lock(file)
+    except BlockingIOError:
+        raise DataError(
+            f"{of} {directory}: another process is at work there; wait until that ends, or name "
+            "another directory"
+        ) from None
+    except OSError as error:
+        if is_required:
+            raise DataError(
+                f"{of} {directory}: cannot be locked ({error.strerror}); name a directory on a "
+                "local disk, and copy it when it is finished"
+            ) from error
+        descriptor = None
     try:
         yield
     finally:
         file.unlink(missing_ok=True)
-        os.close(descriptor)
+        if descriptor is not None:
+            os.close(descriptor)
         if is_new:
             with suppress(OSError):  # it holds something
                 directory.rmdir()
@@ -52,19 +71,7 @@ def _lock(file: Path) -> int:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             if file.exists() and os.path.samestat(os.fstat(descriptor), file.stat()):
                 return descriptor
-        except OSError as error:
+        except OSError:
             os.close(descriptor)
-            raise _refusal(file.parent, error) from error
+            raise
         os.close(descriptor)
-
-
-def _refusal(directory: Path, error: OSError) -> DataError:
-    if isinstance(error, BlockingIOError):
-        return DataError(
-            f"corpus {directory}: another process is preparing it; wait until that ends, or name "
-            "another directory"
-        )
-    return DataError(
-        f"corpus {directory}: cannot be locked ({error.strerror}); name a directory on a local "
-        "disk, and copy it when it is finished"
-    )

@@ -1,8 +1,10 @@
 """Whether a run starts or goes on, and from where."""
 
+from contextlib import ExitStack
 from pathlib import Path
 
 from dialoom.checkpoint import has_checkpoint, last_checkpoint
+from dialoom.data.lock import LOCK_FILE, sole_writer
 from dialoom.errors import CheckpointError, RecipeError
 from dialoom.recipe.settings import Recipe, load_recipe
 
@@ -35,15 +37,33 @@ _MAY_CHANGE = frozenset(
 """Settings that decide no number of a run, or only how long it is."""
 
 
-def find_checkpoint(recipe: Recipe, run_dir: Path, *, resume: bool) -> Path | None:
-    """Where to go on from; None for a run that starts."""
+def take_run(held: ExitStack, recipe: Recipe, run_dir: Path, *, resume: bool) -> Path | None:
+    """Where to go on from, None for a run that starts; nobody else may write to the run meanwhile.
+
+    Args:
+        held: keeps the run for this process until it is closed.
+        recipe: of this start.
+        run_dir: of the run.
+        resume: whether it shall be there already.
+
+    Raises:
+        DataError: another process trains there.
+        CheckpointError, RecipeError: there is nothing to resume, or something in the way.
+    """
+    if resume and not (run_dir / RECIPE_FILE).is_file():
+        raise CheckpointError(_nothing_to_resume(run_dir))
+    held.enter_context(sole_writer(run_dir, of="run", is_required=False))
+    return _find_checkpoint(recipe, run_dir, resume=resume)
+
+
+def _find_checkpoint(recipe: Recipe, run_dir: Path, *, resume: bool) -> Path | None:
     if resume:
         checkpoint = last_checkpoint(run_dir)
         if checkpoint is None:
             raise CheckpointError(_nothing_to_resume(run_dir))
         _check_resumable(recipe, run_dir)
         return checkpoint
-    if run_dir.exists() and (not run_dir.is_dir() or any(run_dir.iterdir())):
+    if any(path.name != LOCK_FILE for path in run_dir.iterdir()):
         way_on = f"go on with it by --resume {run_dir}" if has_checkpoint(run_dir) else "remove it"
         raise RecipeError(f"{run_dir} is there already: {way_on}, or give observe.run_dir=ANOTHER")
     return None

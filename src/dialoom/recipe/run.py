@@ -1,6 +1,6 @@
 """From a recipe to a trained model: everything is loaded, checked and wired here."""
 
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -40,7 +40,7 @@ from dialoom.observe import (
 from dialoom.recipe.announce import announce
 from dialoom.recipe.probe import SentenceProbe
 from dialoom.recipe.report_sink import ReportSink
-from dialoom.recipe.resuming import RECIPE_FILE, find_checkpoint
+from dialoom.recipe.resuming import RECIPE_FILE, take_run
 from dialoom.recipe.settings import Recipe, load_recipe
 from dialoom.sequence import layout_for
 from dialoom.train import (
@@ -100,10 +100,14 @@ def run_recipe(recipe: Recipe, run_dir: Path, *, resume: bool = False) -> RunRes
     """
     check_ways(recipe.train, base=recipe.model.base)
     check_trackers(recipe.observe.trackers)
-    with join_ranks(recipe.train.device) as (ranks, device), refuse_out_of_memory():
+    with (
+        ExitStack() as held,
+        join_ranks(recipe.train.device) as (ranks, device),
+        refuse_out_of_memory(),
+    ):
         use_tf32(device, enabled=recipe.train.tf32)
         torch.manual_seed(recipe.train.seed)  # of dropout in adapters, and of stochastic rounding
-        checkpoint = ranks.ask_first(lambda: find_checkpoint(recipe, run_dir, resume=resume))
+        checkpoint = ranks.ask_first(lambda: take_run(held, recipe, run_dir, resume=resume))
         corpus = Mixture.open(recipe.data.shares)
         loaded = open_model(recipe, corpus, checkpoint)
         datasets = open_datasets(recipe, corpus, loaded)
