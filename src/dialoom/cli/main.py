@@ -36,13 +36,14 @@ app = typer.Typer(
 )
 
 
-def tell_version(is_asked: bool) -> None:
+def tell_version(is_asked: bool) -> bool:
     """Before any command, and in place of it."""
     if is_asked:
         from dialoom import __version__
 
         typer.echo(f"dialoom {__version__}")
         raise typer.Exit
+    return is_asked
 
 
 @app.callback()
