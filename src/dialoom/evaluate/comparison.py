@@ -128,10 +128,12 @@ def _cell(figures: Figures, figure: Figure, row: int) -> str:
 
 
 def _legend(speech: Comparison) -> Iterator[str]:
-    yield f"[low, high]: 95 % confidence by the bootstrap over {speech.plain.num_clips} clips"
+    num_clips = speech.plain.num_clips
+    yield f"[low, high]: 95 % confidence by the bootstrap over {num_clips} clips"
+    yield f"nearest to its own of {num_clips} clips: {100 / num_clips:.1f} % by chance"
     if speech.num_models < 2:
         return
-    if speech.plain.num_clips < MIN_CLIPS:
+    if num_clips < MIN_CLIPS:
         yield f"of fewer than {MIN_CLIPS} clips no difference between models is certain"
     else:
         yield "a letter behind a figure: certainly (95 %, the same clips) other than that model's"
