@@ -252,6 +252,8 @@ def test_python_names_and_arguments_exist(block: Block) -> None:
             _resolve(node, known)
         elif isinstance(node, ast.Call):
             _check_arguments(node, _resolve(node.func, known))
+    used = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
+    assert len(known) > 1 or used & set(known), "there was nothing to look up"
 
 
 def _resolve(node: ast.expr, known: dict[str, Any]) -> Any:

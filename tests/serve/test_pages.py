@@ -260,6 +260,7 @@ def test_the_token_is_asked_for(page: playwright.Page) -> None:
             press(page, "Enter")
             page.wait_for_selector("#key", state="hidden" if token == TOKEN else "visible")
         page.wait_for_selector("#voice option", state="attached")
+        assert not page.is_visible("#key")
 
 
 def test_the_speaking_page_is_accessible(page: playwright.Page, url: str) -> None:
@@ -268,6 +269,7 @@ def test_the_speaking_page_is_accessible(page: playwright.Page, url: str) -> Non
     page.fill("#longest", "0.2")
     page.click("#speak")
     page.wait_for_selector(".take")
+    assert page.locator(".take").count() == 1
     check_looks(page)
 
 

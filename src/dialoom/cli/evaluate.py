@@ -3,12 +3,12 @@
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
 import typer
 
-from dialoom.cli import speak_options as opt
+from dialoom.cli import evaluate_options as opt
+from dialoom.cli.speak_options import CfgScale, Device, Temperature, TopK, TopP, given_settings
 from dialoom.errors import DataError
 from dialoom.observe import counted_progress
 
@@ -22,54 +22,25 @@ NO_BASE = "none"
 
 
 def evaluate_command(
-    models: Annotated[
-        list[str], typer.Argument(metavar="MODEL...", help="Directories of models, or checkpoints.")
-    ],
-    corpus: Annotated[Path, typer.Argument(help="A corpus made by `dialoom prepare`.")],
-    split: Annotated[str, typer.Option(help="valid, train or all.")] = "valid",
-    max_clips: Annotated[int, typer.Option(help="At most so many, of all lengths.")] = 64,
-    seeds: Annotated[int, typer.Option(help="How often each text is spoken.")] = 3,
-    base: Annotated[
-        str | None,
-        typer.Option(
-            help="The model of the first row: by default what the models were trained on, where "
-            "that is known and can be loaded; none leaves it out."
-        ),
-    ] = None,
-    voice_prompt: Annotated[
-        bool,
-        typer.Option("--voice-prompt", help="Speak also as another clip's continuation."),
-    ] = False,
-    recordings: Annotated[
-        Path | None, typer.Option(help="The folder that the corpus was prepared from.")
-    ] = None,
-    json_file: Annotated[
-        Path | None,
-        typer.Option(
-            "--json",
-            help="Write all figures there as they come; the same command goes on with it.",
-        ),
-    ] = None,
-    asr_model: Annotated[
-        str | None, typer.Option(help="A Whisper, directory or Hub id, for word errors.")
-    ] = None,
-    speaker_model: Annotated[
-        str | None,
-        typer.Option(help="A model for x-vectors, directory or Hub id, for speaker similarity."),
-    ] = None,
-    mos_model: Annotated[
-        str | None,
-        typer.Option(help="A TorchScript or .pt2 file that scores speech at 16 kHz, as UTMOS."),
-    ] = None,
-    temperature: opt.Temperature = None,
-    top_p: opt.TopP = None,
-    top_k: opt.TopK = None,
-    cfg_scale: opt.CfgScale = None,
-    codec: Annotated[str | None, typer.Option(help="In place of the models' own.")] = None,
-    device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
-    revision: Annotated[
-        str | None, typer.Option(help="0626 or 2025-04, where a model does not say it.")
-    ] = None,
+    models: opt.Models,
+    corpus: opt.CorpusPath,
+    split: opt.Split = "valid",
+    max_clips: opt.MaxClips = 64,
+    seeds: opt.Seeds = 3,
+    base: opt.Base = None,
+    voice_prompt: opt.WithVoicePrompt = False,
+    recordings: opt.Recordings = None,
+    json_file: opt.JsonFile = None,
+    asr_model: opt.AsrModel = None,
+    speaker_model: opt.SpeakerModel = None,
+    mos_model: opt.MosModel = None,
+    temperature: Temperature = None,
+    top_p: TopP = None,
+    top_k: TopK = None,
+    cfg_scale: CfgScale = None,
+    codec: opt.CodecName = None,
+    device: Device = "cpu",
+    revision: opt.RevisionName = None,
 ) -> None:
     """Measures models side by side: their loss on the clips, and the speech they make of the texts.
 
@@ -80,16 +51,14 @@ def evaluate_command(
     from dialoom.evaluate.contest import admit, evaluate_models
     from dialoom.evaluate.judges import load_judges
     from dialoom.evaluate.material import EvaluateOptions
-    from dialoom.generate import SamplingSettings
     from dialoom.model import Revision
 
     if json_file is not None and (json_file.is_dir() or not json_file.parent.is_dir()):
         raise DataError(f"--json {json_file}: name a file in a directory that is there")
-    given = opt.given_settings(
-        temperature=temperature, top_p=top_p, top_k=top_k, cfg_scale=cfg_scale
+    given = given_settings(temperature=temperature, top_p=top_p, top_k=top_k, cfg_scale=cfg_scale)
+    options = EvaluateOptions(
+        split, max_clips, seeds, recordings=recordings, voice_prompt=voice_prompt
     )
-    sampling = SamplingSettings(**given)  # type: ignore[arg-type]  # refused before a model loads
-    options = EvaluateOptions(split, max_clips, seeds, sampling, recordings, voice_prompt)
     found = Corpus.open(corpus)
     parsed = None if revision is None else Revision.parse(revision)
     judges = load_judges(asr_model, speaker_model, mos_model)

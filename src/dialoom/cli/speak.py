@@ -50,7 +50,6 @@ def speak_command(
     revision: opt.RevisionName = None,
 ) -> None:
     """Speaks a text with a model; several texts are one script, a long one is spoken in parts."""
-    from dialoom.generate import SamplingSettings
     from dialoom.generate.batch import BatchDefaults, read_lines
     from dialoom.generate.narration import NarrationOptions
     from dialoom.generate.parts import PartLimits
@@ -67,12 +66,9 @@ def speak_command(
         cfg_scale=cfg_scale,
         max_seconds=max_seconds,
     )
-    SamplingSettings(**sampling)  # type: ignore[arg-type]  # refused before the model is loaded
     lines: NumberedLines = [] if batch is None else read_lines(batch)
     if asr_model is not None:
-        prompt_text = transcribed(
-            prompt, prompt_text, asr_model, language, text_option="--prompt-text"
-        )
+        prompt_text = transcribed(prompt, prompt_text, asr_model, language)
     said_by = _prompt(voice, prompt, prompt_text)
     synthesizer = load_synthesizer(model, codec, device, revision, precision)
     if isinstance(said_by, Path):
@@ -181,7 +177,12 @@ def _prompt(
 
 
 def transcribed(
-    clip: Path | None, text: str, asr_model: str, language: str | None, *, text_option: str
+    clip: Path | None,
+    text: str,
+    asr_model: str,
+    language: str | None,
+    *,
+    text_option: str = "--prompt-text",
 ) -> str:
     """What a recogniser hears in the clip; told, for a wrong word would spoil the speech.
 

@@ -74,5 +74,13 @@ RevisionName = Annotated[
 
 
 def given_settings(**settings: float | None) -> dict[str, float]:
-    """Those of SamplingSettings that were given, by their names."""
-    return {name: value for name, value in settings.items() if value is not None}
+    """Those of SamplingSettings that were given, by their names.
+
+    Raises:
+        GenerationError: one of them cannot be; before a model is loaded.
+    """
+    from dialoom.generate import SamplingSettings
+
+    given = {name: value for name, value in settings.items() if value is not None}
+    SamplingSettings(**given)  # type: ignore[arg-type]  # top_k: int
+    return given

@@ -32,14 +32,13 @@ def save_command(
 
     from dialoom.audio import read_audio
     from dialoom.codec.files import CODES_SUFFIX
-    from dialoom.generate import SamplingSettings, VoicePrompt, save_voice
+    from dialoom.generate import VoicePrompt, save_voice
     from dialoom.generate.request import room_behind
     from dialoom.generate.voice import encode_prompt
 
     given = opt.given_settings(
         temperature=temperature, top_p=top_p, top_k=top_k, cfg_scale=cfg_scale
     )
-    SamplingSettings(**given)  # type: ignore[arg-type]  # refused before the model is loaded
     if asr_model is not None:
         text = transcribed(clip, text, asr_model, language, text_option="--text")
     prompt = None if clip.suffix == CODES_SUFFIX else VoicePrompt(read_audio(clip), text)

@@ -30,7 +30,6 @@ from dialoom.data.listening import Listener, ProgressCallback
 from dialoom.data.listing import list_clips
 from dialoom.data.lock import sole_writer
 from dialoom.data.processing import vanished
-from dialoom.data.script import unknown_tags
 from dialoom.data.writer import CorpusWriter
 from dialoom.errors import DataError
 from dialoom.text import Nonverbals, TagTable, count_nonverbals
@@ -260,7 +259,7 @@ def summarise(out: Path, writer: CorpusWriter, info: CorpusInfo, num_reused: int
 
 def _find_unknown_tags(texts: Sequence[str]) -> UnknownTags:
     table = TagTable.default()
-    found = [tags for text in texts if (tags := unknown_tags(text, table))]
+    found = [tags for text in texts if (tags := table.unknown(text))]
     return UnknownTags(len(found), tuple(sorted({tag for tags in found for tag in tags})))
 
 

@@ -81,8 +81,13 @@ class LengthBucketSampler:
         """Frames of a batch of these clips with padding, the text's by its cost."""
         frames, text = self._lengths[list(clips)], self._text_lengths[list(clips)]
         if self._packed:
-            return float(frames.sum() + TEXT_COST * text.sum())
-        return float(len(clips) * (frames.max() + TEXT_COST * text.max()))
+            return self._cost(len(clips), int(frames.sum()), int(text.sum()))
+        return self._cost(len(clips), int(frames.max()), int(text.max()))
+
+    def _cost(self, size: int, frames: int, text: int) -> float:
+        """Of sums over the clips where they are packed, of the greatest where they are padded."""
+        cost = frames + TEXT_COST * text
+        return cost if self._packed else size * cost
 
     def _divide(self, clips: Int32[np.ndarray, " chunk"]) -> Iterator[int]:
         """Where in a chunk each batch starts: as soon as the one before is full."""
@@ -93,11 +98,11 @@ class LengthBucketSampler:
         for place, (clip_frames, clip_text) in enumerate(measured):
             if self._packed:
                 size, frames, text = size + 1, frames + clip_frames, text + clip_text
-                cost = frames + TEXT_COST * text
             else:
                 size, frames, text = size + 1, max(frames, clip_frames), max(text, clip_text)
-                cost = size * (frames + TEXT_COST * text)
-            too_long = self._max_frames is not None and cost > self._max_frames
+            too_long = (
+                self._max_frames is not None and self._cost(size, frames, text) > self._max_frames
+            )
             if place == 0 or size > self._batch_size or (too_long and size > 1):
                 yield place
                 size, frames, text = 1, clip_frames, clip_text

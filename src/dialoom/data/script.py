@@ -11,8 +11,3 @@ def text_ids(text: str, language: str | None, tags: TagTable) -> list[int]:
     """
     known = language is not None and f"[{language}]" in tags.bytes_of_tags
     return tags.encode(text, language=language if known else None)
-
-
-def unknown_tags(text: str, tags: TagTable) -> list[str]:
-    """The tags of a text that the table has no byte for: the model reads them letter by letter."""
-    return tags.unknown(text)

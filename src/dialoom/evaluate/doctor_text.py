@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import pairwise
 
 from dialoom.data import Rejection
-from dialoom.data.script import text_ids, unknown_tags
+from dialoom.data.script import text_ids
 from dialoom.data.sources import MISSING_TRANSCRIPT, NO_SUCH_FILE
 from dialoom.errors import TextError
 from dialoom.evaluate.doctor_findings import Symptom
@@ -146,7 +146,7 @@ def _name_characters(characters: Iterable[str]) -> str:
 
 def _check_tags(utterance: Utterance, limits: Limits) -> Iterator[Symptom]:
     text = utterance.text
-    if unknown := unknown_tags(text, limits.tags):
+    if unknown := limits.tags.unknown(text):
         yield Symptom("unknown-tag", utterance.id, ", ".join(dict.fromkeys(unknown)))
     speakers = _SPEAKER.findall(text)
     if not speakers:

@@ -50,8 +50,8 @@ def take_run(held: ExitStack, recipe: Recipe, run_dir: Path, *, resume: bool) ->
         DataError: another process trains there.
         CheckpointError, RecipeError: there is nothing to resume, or something in the way.
     """
-    if resume and not (run_dir / RECIPE_FILE).is_file():
-        raise CheckpointError(_nothing_to_resume(run_dir))
+    if resume:
+        _check_is_run(run_dir)
     held.enter_context(sole_writer(run_dir, of="run", is_required=False))
     return _find_checkpoint(recipe, run_dir, resume=resume)
 
@@ -60,7 +60,10 @@ def _find_checkpoint(recipe: Recipe, run_dir: Path, *, resume: bool) -> Path | N
     if resume:
         checkpoint = last_checkpoint(run_dir)
         if checkpoint is None:
-            raise CheckpointError(_nothing_to_resume(run_dir))
+            raise CheckpointError(
+                f"{run_dir} holds no checkpoint to resume from: remove it and start again without "
+                "--resume"
+            )
         _check_resumable(recipe, run_dir)
         return checkpoint
     if any(path.name != LOCK_FILE for path in run_dir.iterdir()):
@@ -69,15 +72,16 @@ def _find_checkpoint(recipe: Recipe, run_dir: Path, *, resume: bool) -> Path | N
     return None
 
 
-def _nothing_to_resume(run_dir: Path) -> str:
-    """Only what is a run is called something to remove: a wrong path may hold anything."""
+def _check_is_run(run_dir: Path) -> None:
+    """Only what is a run may be called something to remove: a wrong path may hold anything."""
     if not run_dir.is_dir():
-        return f"--resume {run_dir}: there is no such directory; correct it, or leave --resume out"
+        raise CheckpointError(
+            f"--resume {run_dir}: there is no such directory; correct it, or leave --resume out"
+        )
     if not (run_dir / RECIPE_FILE).is_file():
-        return f"--resume {run_dir}: is no run, it holds no {RECIPE_FILE}; give a run's directory"
-    return (
-        f"{run_dir} holds no checkpoint to resume from: remove it and start again without --resume"
-    )
+        raise CheckpointError(
+            f"--resume {run_dir}: is no run, it holds no {RECIPE_FILE}; give a run's directory"
+        )
 
 
 def _check_resumable(recipe: Recipe, run_dir: Path) -> None:
